@@ -1,0 +1,163 @@
+/** The operators that rules emit, as functions: shapes are known where they can be, and static work is done here. */
+import { ints, int, float as floatAttribute, tensorType, type Type, type Value } from "../ir/graph.js";
+import { Tensor } from "../ir/tensor.js";
+import { dtypeCodes, type DType } from "../util/dtype.js";
+import { isStatic, normalizeAxis, sameShape, sizeOf, type Dim, type Shape } from "../util/shape.js";
+import type { RuleBuilder } from "./rule.js";
+
+export type B = RuleBuilder;
+export type V = Value;
+
+export const scalarLike = (b: B, x: number, like: V): V => b.scalar(x, like.dtype);
+
+export const add = (b: B, x: V, y: V): V => b.op("Add", [x, y]);
+export const sub = (b: B, x: V, y: V): V => b.op("Sub", [x, y]);
+export const mul = (b: B, x: V, y: V): V => b.op("Mul", [x, y]);
+export const div = (b: B, x: V, y: V): V => b.op("Div", [x, y]);
+export const neg = (b: B, x: V): V => b.op("Neg", [x]);
+export const exp = (b: B, x: V): V => b.op("Exp", [x]);
+export const log = (b: B, x: V): V => b.op("Log", [x]);
+export const sqrt = (b: B, x: V): V => b.op("Sqrt", [x]);
+export const abs = (b: B, x: V): V => b.op("Abs", [x]);
+export const tanh = (b: B, x: V): V => b.op("Tanh", [x]);
+export const erf = (b: B, x: V): V => b.op("Erf", [x]);
+export const reciprocal = (b: B, x: V): V => b.op("Reciprocal", [x]);
+export const pow = (b: B, x: V, y: V): V => b.op("Pow", [x, y]);
+export const max = (b: B, x: V, y: V): V => b.op("Max", [x, y]);
+export const min = (b: B, x: V, y: V): V => b.op("Min", [x, y]);
+export const square = (b: B, x: V): V => mul(b, x, x);
+/** x · factor, for a plain number. */
+export const scale = (b: B, x: V, factor: number): V => mul(b, x, scalarLike(b, factor, x));
+/** x + number. */
+export const shift = (b: B, x: V, by: number): V => add(b, x, scalarLike(b, by, x));
+
+export const equal = (b: B, x: V, y: V): V => b.op("Equal", [x, y]);
+export const less = (b: B, x: V, y: V): V => b.op("Less", [x, y]);
+export const greater = (b: B, x: V, y: V): V => b.op("Greater", [x, y]);
+export const lessOrEqual = (b: B, x: V, y: V): V => b.op("LessOrEqual", [x, y]);
+export const greaterOrEqual = (b: B, x: V, y: V): V => b.op("GreaterOrEqual", [x, y]);
+export const not = (b: B, x: V): V => b.op("Not", [x]);
+export const and = (b: B, x: V, y: V): V => b.op("And", [x, y]);
+export const or = (b: B, x: V, y: V): V => b.op("Or", [x, y]);
+export const where = (b: B, condition: V, x: V, y: V): V => b.op("Where", [condition, x, y]);
+
+export const matmul = (b: B, x: V, y: V): V => b.op("MatMul", [x, y]);
+export const cast = (b: B, x: V, to: DType): V => (x.dtype === to ? x : b.op("Cast", [x], { to: int(dtypeCodes[to]) }));
+
+export const transpose = (b: B, x: V, perm: readonly number[]): V =>
+  perm.every((p, i) => p === i) ? x : b.op("Transpose", [x], { perm: ints(perm) });
+
+/** Swaps the last two axes. */
+export function transposeLast(b: B, x: V): V {
+  const n = x.dims.length;
+  return transpose(b, x, [...Array(n - 2).keys(), n - 1, n - 2]);
+}
+
+/** The shape of `x`, int64: a constant where it is static. */
+export function shapeOf(b: B, x: V): V {
+  return x.shape && isStatic(x.shape) ? b.int64s(x.shape) : b.op("Shape", [x]);
+}
+
+/** `x.shape[axis]` as an int64 vector of one element. */
+export function dimOf(b: B, x: V, axis: number): V {
+  const dims = x.dims;
+  const i = normalizeAxis(axis, dims.length);
+  const d = dims[i];
+  if (typeof d === "number") return b.int64s([d]);
+  return b.op("Shape", [x], { start: int(i), end: int(i + 1) }, { types: [tensorType("int64", [1])] });
+}
+
+/** Number of elements of `x` along `axes`, as a scalar of the dtype of `x`. */
+export function countOf(b: B, x: V, axes: readonly number[]): V {
+  const dims: Shape = axes.map((a) => x.dims[normalizeAxis(a, x.dims.length)] ?? 1);
+  if (isStatic(dims)) return scalarLike(b, sizeOf(dims), x);
+  const sizes = axes.map((a) => dimOf(b, x, a)).reduce((p, q) => mul(b, p, q));
+  return cast(b, squeeze(b, sizes, [0]), x.dtype);
+}
+
+/** Reshape to dimensions that are numbers, -1 (inferred), symbols of `x`, or 0 for "as in the input at this axis". */
+export function reshape(b: B, x: V, dims: readonly Dim[]): V {
+  if (sameShape(x.shape, dims)) return x;
+  const symbols = dims.filter((d) => typeof d === "string");
+  if (symbols.length <= 1 && (symbols.length === 0 || !dims.includes(-1))) {
+    const target = dims.map((d) => (typeof d === "string" ? -1 : d));
+    return b.op("Reshape", [x, b.int64s(target)], {}, { types: [tensorType(x.dtype, resolve(x, dims))] });
+  }
+  const parts = dims.map((d) => (typeof d === "string" ? dimOf(b, x, x.dims.indexOf(d)) : b.int64s([d])));
+  return b.op("Reshape", [x, concat(b, parts, 0)], {}, { types: [tensorType(x.dtype, resolve(x, dims))] });
+}
+
+/** The dimensions of a reshape with -1 worked out where the product is known, else a symbol of its own. */
+function resolve(x: V, dims: readonly Dim[]): Dim[] {
+  if (!dims.includes(-1)) return [...dims];
+  const rest = [...(x.shape ?? ["?"])];
+  let size = 1;
+  for (const d of dims) {
+    if (typeof d === "string" && rest.includes(d)) rest.splice(rest.indexOf(d), 1);
+    else if (typeof d === "number" && d > 0) size *= d;
+  }
+  const numbers = rest.filter((d) => typeof d === "number").reduce((n, d) => n * d, 1) / size;
+  const symbols = rest.filter((d) => typeof d === "string");
+  const known = Number.isInteger(numbers) && !symbols.some((s) => s.startsWith("?"));
+  const inferred: Dim = !known
+    ? "?"
+    : symbols.length === 0
+      ? numbers
+      : symbols.length === 1 && numbers === 1
+        ? (symbols[0] ?? "?")
+        : [...symbols.sort(), ...(numbers === 1 ? [] : [numbers])].join("*");
+  return dims.map((d) => (d === -1 ? (inferred === "?" ? freshUnknown() : inferred) : d));
+}
+
+let unknowns = 0;
+const freshUnknown = (): string => `?r${unknowns++}`;
+
+/** Reshape to a run-time shape whose type the caller knows. */
+export const reshapeTo = (b: B, x: V, shape: V, type: Type | null): V =>
+  type?.kind === "tensor" && sameShape(x.shape, type.shape) ? x : b.op("Reshape", [x, shape], {}, { types: [type] });
+
+/** `x` reshaped to the shape of `y`, which has as many elements. */
+export const reshapeLike = (b: B, x: V, y: V): V => reshapeTo(b, x, shapeOf(b, y), tensorType(x.dtype, y.shape));
+
+export const expand = (b: B, x: V, shape: V, type: Type | null): V => b.op("Expand", [x, shape], {}, { types: [type] });
+
+/** `x` broadcast to the shape of `y`. */
+export const expandLike = (b: B, x: V, y: V): V =>
+  sameShape(x.shape, y.shape) ? x : expand(b, x, shapeOf(b, y), tensorType(x.dtype, y.shape));
+
+/** Zeros (or another number) of the shape of `y` and a dtype. */
+export const fullLike = (b: B, value: number, y: V, dtype: DType = y.dtype): V =>
+  expandLike(b, b.scalar(value, dtype), y);
+
+export const unsqueeze = (b: B, x: V, axes: readonly number[]): V => b.op("Unsqueeze", [x, b.int64s(axes)]);
+export const squeeze = (b: B, x: V, axes: readonly number[]): V => b.op("Squeeze", [x, b.int64s(axes)]);
+export const concat = (b: B, xs: readonly V[], axis: number): V =>
+  xs.length === 1 && xs[0] ? xs[0] : b.op("Concat", xs, { axis: int(axis) });
+
+export function reduceSum(b: B, x: V, axes: readonly number[], keepdims = true): V {
+  if (axes.length === 0) return x;
+  return b.op("ReduceSum", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
+}
+
+/** Sum of every element, a scalar. */
+export const sumAll = (b: B, x: V): V => b.op("ReduceSum", [x], { keepdims: int(0) });
+
+export const reduceMean = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
+  b.op("ReduceMean", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
+
+export const reduceMax = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
+  b.op("ReduceMax", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
+
+export const softmax = (b: B, x: V, axis: number): V => b.op("Softmax", [x], { axis: int(axis) });
+
+export const gather = (b: B, x: V, indices: V, axis: number): V => b.op("Gather", [x, indices], { axis: int(axis) });
+
+/** x[starts:ends:steps] along `axes`. */
+export const slice = (b: B, x: V, starts: V, ends: V, axes: readonly number[], type?: Type | null): V =>
+  b.op("Slice", [x, starts, ends, b.int64s(axes)], {}, type === undefined ? {} : { types: [type] });
+
+/** Constant tensor of floats in the dtype of `like`. */
+export const floats = (b: B, values: readonly number[], like: V): V =>
+  b.constant(Tensor.of(like.dtype, [values.length], values));
+
+export { floatAttribute as float, int, ints };

@@ -1,0 +1,64 @@
+import type { Builder, Infer } from "../ir/builder.js";
+import type { Attributes, Graph, Node, Value } from "../ir/graph.js";
+import type { DType } from "../util/dtype.js";
+import type { OpName } from "./names.js";
+
+/** Cotangents, tangents or types by position; null is a symbolic zero (never materialised), or nothing there. */
+export type Values = readonly (Value | null)[];
+
+/** What rules emit with: only operators that have a rule of their own, so differentiation is closed. */
+export type RuleBuilder = Builder<OpName>;
+
+export interface RuleContext {
+  readonly b: RuleBuilder;
+  /** Reverse and forward mode over a body graph: what If, Loop and Scan need. */
+  vjpGraph(g: Graph): Graph;
+  jvpGraph(g: Graph): Graph;
+}
+
+/**
+ * Cotangents of the inputs, from those of the outputs. `need[i]` says which inputs are wanted. A result may keep the
+ * broadcast shape of the output: `autodiff/accumulate.ts` sums it down to the input's.
+ */
+export type VjpRule = (c: RuleContext, node: Node, cotangents: Values, need: readonly boolean[]) => Values;
+
+/** Tangents of the outputs, from those of the inputs; at least one of these is there. */
+export type JvpRule = (c: RuleContext, node: Node, tangents: Values) => Values;
+
+/** Types of the outputs. */
+export type InferRule = Infer;
+
+/** One input of a sample: given values, or values drawn uniformly from `range` (default -1 to 1). */
+export interface SampleInput {
+  shape: readonly number[];
+  dtype?: DType;
+  values?: readonly number[];
+  range?: readonly [number, number];
+  /** Least distance from these points: kinks, where a derivative is a convention. */
+  avoid?: { points: readonly number[]; distance: number };
+  /** Values are distinct by at least this much: ties are kinks too. */
+  distinct?: number;
+  /** A constant of the graph (axes, shapes), rather than an input. */
+  constant?: boolean;
+}
+
+/** A node to check: both modes against float64 differences to order 2, and the runtime's load of its derivatives. */
+export interface Sample {
+  name?: string;
+  inputs: readonly (SampleInput | null)[];
+  attributes?: Attributes;
+  outputs?: number;
+}
+
+export interface OpRule<O extends string = string> {
+  op: O;
+  domain?: string;
+  /** First opset version of the operator whose semantics the rule states. */
+  since: number;
+  /** "linear": linear in each input on its own; the tangent is Σᵢ f(…, ẋᵢ, …), the other inputs held. */
+  jvp: "linear" | "zero" | JvpRule;
+  vjp: "zero" | VjpRule;
+  /** Needed where rules emit the operator without giving the type. */
+  infer?: InferRule;
+  samples: readonly Sample[];
+}

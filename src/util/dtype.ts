@@ -1,0 +1,71 @@
+/** Element types, by their ONNX names in lower case, with the numbers of `TensorProto.DataType`. */
+export const dtypeCodes = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  string: 8,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  complex64: 14,
+  complex128: 15,
+  bfloat16: 16,
+  float8e4m3fn: 17,
+  float8e4m3fnuz: 18,
+  float8e5m2: 19,
+  float8e5m2fnuz: 20,
+  uint4: 21,
+  int4: 22,
+  float4e2m1: 23,
+  float8e8m0: 24,
+  uint2: 25,
+  int2: 26,
+} as const;
+
+export type DType = keyof typeof dtypeCodes;
+
+const bits: Record<DType, number> = {
+  float32: 32,
+  uint8: 8,
+  int8: 8,
+  uint16: 16,
+  int16: 16,
+  int32: 32,
+  int64: 64,
+  string: 0,
+  bool: 8,
+  float16: 16,
+  float64: 64,
+  uint32: 32,
+  uint64: 64,
+  complex64: 64,
+  complex128: 128,
+  bfloat16: 16,
+  float8e4m3fn: 8,
+  float8e4m3fnuz: 8,
+  float8e5m2: 8,
+  float8e5m2fnuz: 8,
+  uint4: 4,
+  int4: 4,
+  float4e2m1: 4,
+  float8e8m0: 8,
+  uint2: 2,
+  int2: 2,
+};
+
+const byCode = new Map(Object.entries(dtypeCodes).map(([name, code]) => [code as number, name as DType]));
+
+/** The dtype of a `TensorProto.DataType` number, or undefined for a number that ONNX does not define. */
+export const dtypeOfCode = (code: number): DType | undefined => byCode.get(code);
+
+/** Bytes of `count` packed elements; strings have no fixed size and count 0. */
+export const byteLength = (dtype: DType, count: number): number => Math.ceil((bits[dtype] * count) / 8);
+
+/** Whether the dtype carries derivatives. */
+export const isFloat = (dtype: DType): boolean => dtype.startsWith("float") || dtype === "bfloat16";

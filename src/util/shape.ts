@@ -1,0 +1,40 @@
+/** A dimension: a size, or a symbol; equal symbols are equal sizes, and a symbol of its own stands for "unknown". */
+export type Dim = number | string;
+export type Shape = readonly Dim[];
+
+export const isStatic = (shape: Shape): shape is readonly number[] => shape.every((d) => typeof d === "number");
+
+/** Number of elements of a static shape; 1 for a scalar. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
+
+let fresh = 0;
+/** A symbol equal to no other. */
+export const freshDim = (): string => `?${fresh++}`;
+
+/** The dimension that `a` and `b` broadcast to; two different symbols give a fresh one. */
+export function broadcastDim(a: Dim, b: Dim): Dim {
+  if (a === b || b === 1) return a;
+  if (a === 1) return b;
+  if (typeof a === "number") return a;
+  if (typeof b === "number") return b;
+  return freshDim();
+}
+
+/** Multidirectional broadcasting of ONNX (numpy's); an unknown rank gives an unknown rank. */
+export function broadcast(...shapes: (Shape | null)[]): Dim[] | null {
+  let result: Dim[] = [];
+  for (const shape of shapes) {
+    if (!shape) return null;
+    const rank = Math.max(result.length, shape.length);
+    const a = [...Array<Dim>(rank - result.length).fill(1), ...result];
+    const b = [...Array<Dim>(rank - shape.length).fill(1), ...shape];
+    result = a.map((d, i) => broadcastDim(d, b[i] ?? 1));
+  }
+  return result;
+}
+
+export const sameShape = (a: Shape | null, b: Shape | null): boolean =>
+  a !== null && b !== null && a.length === b.length && a.every((d, i) => d === b[i]);
+
+/** `axis` counted from the front, for a tensor of `rank` dimensions. */
+export const normalizeAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
