@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 
 function find(folder: string): string {
   const file = join(folder, "package.json");
-  if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "curvsam") return folder;
+  if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "curvsam")
+    return folder;
   return find(dirname(folder));
 }
 
