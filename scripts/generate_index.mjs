@@ -1,6 +1,6 @@
-// Writes the generated indexes: src/ops/names.ts and src/ops/index.ts, from the operator files in src/ops.
+// Writes the generated indexes, from the files of their folders: src/ops/names.ts, src/ops/index.ts and src/cli/commands/index.ts.
 // `--check` writes nothing and fails when a file is not current.
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -8,13 +8,7 @@ const checking = process.argv.includes("--check");
 let stale = 0;
 
 function write(path, text) {
-  let current = "";
-  try {
-    current = readFileSync(root + path, "utf8");
-  } catch {
-    current = "";
-  }
-  if (current === text) return;
+  if (existsSync(root + path) && readFileSync(root + path, "utf8") === text) return;
   if (!checking) return writeFileSync(root + path, text);
   console.error(`${path} is not current: run "node scripts/generate_index.mjs"`);
   stale++;
@@ -35,5 +29,17 @@ write(
     `/** Every differentiation rule, by operator. */\nexport const rules: { readonly [O in OpName]: OpRule<O> } = {\n` +
     names.map((n) => `  ${n}: ${n}_,\n`).join("") +
     `};\n`,
+);
+const commands = readdirSync(`${root}src/cli/commands`)
+  .filter((f) => f.endsWith(".ts") && f !== "index.ts")
+  .map((f) => f.slice(0, -3))
+  .sort();
+
+write(
+  "src/cli/commands/index.ts",
+  header +
+    `import type { CommandBuilder } from "../context.js";\n` +
+    commands.map((n) => `import { command as ${n}_ } from "./${n}.js";\n`).join("") +
+    `\n/** Every command, in alphabetical order. */\nexport const commands: readonly CommandBuilder[] = [${commands.map((n) => `${n}_`).join(", ")}];\n`,
 );
 process.exit(stale ? 1 : 0);

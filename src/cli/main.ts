@@ -1,5 +1,43 @@
 #!/usr/bin/env node
-import { Command } from "commander";
+import type { Context } from "./context.js";
+import { exitCodeOf, exitCodes, messageOf } from "./failure.js";
+import { program } from "./program.js";
 
-const program = new Command("curvsam").description("Train exported ONNX models on stock ONNX Runtime.");
-await program.parseAsync();
+const interruption = new AbortController();
+
+process.on("SIGINT", () => {
+  if (interruption.signal.aborted) process.exit(exitCodes.interrupted);
+  interruption.abort();
+});
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough (`curvsam … | head`) is no reason to stop the work.
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
+const context: Context = {
+  signal: interruption.signal,
+  interactive: process.stderr.isTTY,
+  print: (line) => void process.stdout.write(`${line}\n`),
+  printJson: (value) => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`),
+  note: (line) => void process.stderr.write(`${line}\n`),
+  fail: () => {
+    process.exitCode = exitCodes.failure;
+  },
+};
+
+try {
+  await program(context).parseAsync();
+} catch (error) {
+  process.exitCode = exitCodeOf(error);
+  if (!interruption.signal.aborted) {
+    const message = messageOf(error);
+    if (message !== undefined) process.stderr.write(`curvsam: ${message}\n`);
+    if (message !== undefined && process.env["CURVSAM_DEBUG"] && error instanceof Error) {
+      process.stderr.write(`${error.stack ?? ""}\n`);
+    }
+  }
+}
+if (interruption.signal.aborted) process.exitCode = exitCodes.interrupted;
