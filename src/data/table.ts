@@ -47,12 +47,10 @@ export async function readTable(path: string, wanted: readonly string[], options
     `${path}: the format does not show in the file's name; rename it to .tsv, .csv or .jsonl, or say which with --format`,
   );
   const bytes = await readBytes(path);
+  const header = format !== "jsonl" && (options.header ?? true);
   const table =
     format === "jsonl" ? readJsonLines(path, bytes, wanted) : readDelimited(path, bytes, wanted, format, options);
-  check(
-    table.lines.length > 0,
-    `${path}: the data set is empty: no rows${format === "jsonl" ? "" : " below the header"}`,
-  );
+  check(table.lines.length > 0, `${path}: the data set is empty: it has no rows${header ? " below its header" : ""}`);
   return table;
 }
 
@@ -127,7 +125,7 @@ function readDelimited(
     }
     if (record.length !== width) {
       const cause = format === "csv" ? "; check the quoting" : "";
-      const counts = `${record.length} columns, expected ${width} as in line ${firstLine}`;
+      const counts = `${record.length} ${record.length === 1 ? "column" : "columns"}, expected ${width} as in line ${firstLine}`;
       throw new UserError(`${at(path, line)}: ${counts}${cause}`);
     }
     lines.push(line);

@@ -1,12 +1,22 @@
 /** The operators that rules emit, as functions: shapes are known where they can be, and static work is done here. */
-import { ints, int, float as floatAttribute, tensorType, type Type, type Value } from "../ir/graph.js";
+import {
+  ints,
+  int,
+  float as floatAttribute,
+  string as stringAttribute,
+  tensorType,
+  type Type,
+  type Value,
+} from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { dtypeCodes, type DType } from "../util/dtype.js";
-import { isStatic, normalizeAxis, sameShape, sizeOf, type Dim, type Shape } from "../util/shape.js";
+import { freshDim, isStatic, normalizeAxis, sameShape, sizeOf, type Dim, type Shape } from "../util/shape.js";
 import type { RuleBuilder } from "./rule.js";
+import { reshapedDims } from "./shapes.js";
 
 export type B = RuleBuilder;
 export type V = Value;
+export type { Constants } from "../ir/builder.js";
 
 export const scalarLike = (b: B, x: number, like: V): V => b.scalar(x, like.dtype);
 
@@ -18,6 +28,7 @@ export const neg = (b: B, x: V): V => b.op("Neg", [x]);
 export const exp = (b: B, x: V): V => b.op("Exp", [x]);
 export const log = (b: B, x: V): V => b.op("Log", [x]);
 export const sqrt = (b: B, x: V): V => b.op("Sqrt", [x]);
+export const sign = (b: B, x: V): V => b.op("Sign", [x]);
 export const abs = (b: B, x: V): V => b.op("Abs", [x]);
 export const tanh = (b: B, x: V): V => b.op("Tanh", [x]);
 export const erf = (b: B, x: V): V => b.op("Erf", [x]);
@@ -81,36 +92,11 @@ export function reshape(b: B, x: V, dims: readonly Dim[]): V {
   const symbols = dims.filter((d) => typeof d === "string");
   if (symbols.length <= 1 && (symbols.length === 0 || !dims.includes(-1))) {
     const target = dims.map((d) => (typeof d === "string" ? -1 : d));
-    return b.op("Reshape", [x, b.int64s(target)], {}, { types: [tensorType(x.dtype, resolve(x, dims))] });
+    return b.op("Reshape", [x, b.int64s(target)], {}, { types: [tensorType(x.dtype, reshapedDims(x.shape, dims))] });
   }
   const parts = dims.map((d) => (typeof d === "string" ? dimOf(b, x, x.dims.indexOf(d)) : b.int64s([d])));
-  return b.op("Reshape", [x, concat(b, parts, 0)], {}, { types: [tensorType(x.dtype, resolve(x, dims))] });
+  return b.op("Reshape", [x, concat(b, parts, 0)], {}, { types: [tensorType(x.dtype, reshapedDims(x.shape, dims))] });
 }
-
-/** The dimensions of a reshape with -1 worked out where the product is known, else a symbol of its own. */
-function resolve(x: V, dims: readonly Dim[]): Dim[] {
-  if (!dims.includes(-1)) return [...dims];
-  const rest = [...(x.shape ?? ["?"])];
-  let size = 1;
-  for (const d of dims) {
-    if (typeof d === "string" && rest.includes(d)) rest.splice(rest.indexOf(d), 1);
-    else if (typeof d === "number" && d > 0) size *= d;
-  }
-  const numbers = rest.filter((d) => typeof d === "number").reduce((n, d) => n * d, 1) / size;
-  const symbols = rest.filter((d) => typeof d === "string");
-  const known = Number.isInteger(numbers) && !symbols.some((s) => s.startsWith("?"));
-  const inferred: Dim = !known
-    ? "?"
-    : symbols.length === 0
-      ? numbers
-      : symbols.length === 1 && numbers === 1
-        ? (symbols[0] ?? "?")
-        : [...symbols.sort(), ...(numbers === 1 ? [] : [numbers])].join("*");
-  return dims.map((d) => (d === -1 ? (inferred === "?" ? freshUnknown() : inferred) : d));
-}
-
-let unknowns = 0;
-const freshUnknown = (): string => `?r${unknowns++}`;
 
 /** Reshape to a run-time shape whose type the caller knows. */
 export const reshapeTo = (b: B, x: V, shape: V, type: Type | null): V =>
@@ -155,6 +141,51 @@ export const gather = (b: B, x: V, indices: V, axis: number): V => b.op("Gather"
 /** x[starts:ends:steps] along `axes`. */
 export const slice = (b: B, x: V, starts: V, ends: V, axes: readonly number[], type?: Type | null): V =>
   b.op("Slice", [x, starts, ends, b.int64s(axes)], {}, type === undefined ? {} : { types: [type] });
+
+/** `x` with zeros before and after it along `axes`; `before` and `after` are int64 vectors. */
+export const pad = (b: B, x: V, before: V, after: V, axes: readonly number[], type: Type | null): V =>
+  b.op("Pad", [x, joinConstants(b, [before, after]), null, b.int64s(axes)], {}, { types: [type] });
+
+/** Int64 vectors joined into one: a constant where all are. */
+export function joinConstants(b: B, parts: readonly V[]): V {
+  const constants = parts.map((p) => b.constantOf(p)?.numbers());
+  const known = constants.filter((c) => c !== undefined);
+  return known.length === parts.length ? b.int64s(known.flat()) : concat(b, parts, 0);
+}
+
+const added = { reduction: stringAttribute("add") };
+
+/** `updates` added into `x` at index tuples (the last axis of `indices`). */
+export const scatterNDAdd = (b: B, x: V, indices: V, updates: V): V => b.op("ScatterND", [x, indices, updates], added);
+
+/** `updates` added into `x` at `indices` along `axis`. */
+export const scatterElementsAdd = (b: B, x: V, indices: V, updates: V, axis: number): V =>
+  b.op("ScatterElements", [x, indices, updates], { axis: int(axis), ...added });
+
+export const gatherND = (b: B, x: V, indices: V, type: Type | null): V =>
+  b.op("GatherND", [x, indices], {}, { types: [type] });
+export const gatherElements = (b: B, x: V, indices: V, axis: number): V =>
+  b.op("GatherElements", [x, indices], { axis: int(axis) });
+
+/** Number of elements, an int64 scalar. */
+export const size = (b: B, x: V): V =>
+  x.shape && isStatic(x.shape) ? b.scalar(sizeOf(x.shape), "int64") : b.op("Size", [x]);
+
+/** 0, 1, …, n − 1 for an int64 scalar n. */
+export const rangeTo = (b: B, n: V): V => b.op("Range", [b.scalar(0, "int64"), n, b.scalar(1, "int64")]);
+
+/** The flat position of every element of `x`, in the shape of `x`. */
+export const positions = (b: B, x: V): V =>
+  reshapeTo(b, rangeTo(b, size(b, x)), shapeOf(b, x), tensorType("int64", x.shape));
+
+/** Zeros like `x` with `updates` added at flat `places` of the same shape as the updates. */
+export function scatterFlat(b: B, x: V, places: V, updates: V): V {
+  const count = x.shape && isStatic(x.shape) ? sizeOf(x.shape) : freshDim();
+  const shape = typeof count === "number" ? b.int64s([count]) : unsqueeze(b, size(b, x), [0]);
+  const zeros = expand(b, scalarLike(b, 0, updates), shape, tensorType(updates.dtype, [count]));
+  const flat = scatterElementsAdd(b, zeros, reshape(b, places, [-1]), reshape(b, updates, [-1]), 0);
+  return reshapeTo(b, flat, shapeOf(b, x), tensorType(updates.dtype, x.shape));
+}
 
 /** Constant tensor of floats in the dtype of `like`. */
 export const floats = (b: B, values: readonly number[], like: V): V =>

@@ -1,0 +1,5 @@
+import { comparison } from "./pointwise.js";
+import type { OpRule } from "./rule.js";
+
+/** y = (a ≤ b). */
+export const rule: OpRule<"LessOrEqual"> = comparison("LessOrEqual", 16);
