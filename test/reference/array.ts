@@ -155,6 +155,13 @@ export function reduceLines(
   return array(dtype, dims, out);
 }
 
+/** The one dtype of `operands`. */
+export function sameDType(...operands: readonly (Array64 | null)[]): DType {
+  const dtypes = new Set(operands.flatMap((x) => (x ? [x.dtype] : [])));
+  if (dtypes.size !== 1) throw new Error(`operands of the dtypes ${[...dtypes].join(", ")}, which must be the same`);
+  return [...dtypes][0]!;
+}
+
 /** f over broadcast operands. */
 export function combine(
   operands: readonly Array64[],

@@ -1,7 +1,7 @@
 /** Operators that work element by element. */
 import type { Node } from "../../src/ir/graph.js";
 import { dtypeOfCode, isFloat, type DType } from "../../src/util/dtype.js";
-import { array, combine, full, map, scalar, type Array64 } from "./array.js";
+import { array, combine, full, map, sameDType, scalar, type Array64 } from "./array.js";
 import type { Op } from "./call.js";
 import { erf, roundEven, sigmoid, softplus } from "./special.js";
 
@@ -13,17 +13,23 @@ const unary =
 const binary =
   (f: (a: number, b: number) => number, dtype?: DType): Op =>
   (c) =>
-    combine([c.at(0), c.at(1)], f, dtype ?? c.at(0).dtype);
+    combine([c.at(0), c.at(1)], f, dtype ?? sameDType(c.at(0), c.at(1)));
 
 const variadic =
   (f: (xs: number[]) => number): Op =>
   (c) =>
-    combine(c.all(), (...xs) => f(xs));
+    combine(c.all(), (...xs) => f(xs), sameDType(...c.all()));
 
 const truth = (b: boolean): number => (b ? 1 : 0);
-const compare = (f: (a: number, b: number) => boolean): Op => binary((a, b) => truth(f(a, b)), "bool");
+const compare = (f: (a: number, b: number) => boolean): Op => {
+  const op = binary((a, b) => truth(f(a, b)), "bool");
+  return (c) => (sameDType(c.at(0), c.at(1)), op(c));
+};
 
-const divide: Op = (c) => combine([c.at(0), c.at(1)], (a, b) => (isFloat(c.at(0).dtype) ? a / b : Math.trunc(a / b)));
+const divide: Op = (c) => {
+  const dtype = sameDType(c.at(0), c.at(1));
+  return combine([c.at(0), c.at(1)], (a, b) => (isFloat(dtype) ? a / b : Math.trunc(a / b)));
+};
 
 /** fmod = 1: the sign of the dividend; else, of the divisor. */
 const mod: Op = (c) =>
@@ -41,7 +47,8 @@ const clip: Op = (c) => {
   return map(c.at(0), (x) => (Number.isNaN(x) ? x : Math.min(Math.max(x, low), high)));
 };
 
-const where: Op = (c) => combine(c.all(), (condition, x, y) => (condition !== 0 ? x! : y!), c.at(1).dtype);
+const where: Op = (c) =>
+  combine(c.all(), (condition, x, y) => (condition !== 0 ? x! : y!), sameDType(c.at(1), c.at(2)));
 
 const prelu: Op = (c) => combine([c.at(0), c.at(1)], (x, slope) => (x < 0 ? slope * x : x));
 
@@ -103,7 +110,7 @@ export const elementwise: Record<string, Op> = {
   Sub: binary((a, b) => a - b),
   Mul: binary((a, b) => a * b),
   Div: divide,
-  Pow: binary((a, b) => a ** b),
+  Pow: (c) => combine([c.at(0), c.at(1)], (a, b) => a ** b),
   Mod: mod,
   PRelu: prelu,
   Neg: unary((x) => -x),

@@ -28,11 +28,18 @@ export type Feeds = ReadonlyMap<Value, Array64> | Readonly<Record<string, Array6
 
 export type Values64 = Map<Value, Array64>;
 
+export interface Options {
+  /** Whose semantics hold. */
+  opset?: number;
+  /** Values to find, and nothing else; without it, all. */
+  wanted?: Iterable<Value | null>;
+}
+
 /**
  * The float64 value of every value of `graph`, by the semantics of the given opset. Floats of every dtype are computed
  * as float64; integers wrap around at their width, up to the 53 bits that a float64 holds.
  */
-export function evaluate(graph: Graph, feeds: Feeds, opset = 21): Values64 {
+export function evaluate(graph: Graph, feeds: Feeds, { opset = 21, wanted }: Options = {}): Values64 {
   const values: Values64 = new Map();
   const given = feeds instanceof Map ? (feeds as ReadonlyMap<Value, Array64>) : null;
   for (const input of graph.inputs) {
@@ -40,19 +47,32 @@ export function evaluate(graph: Graph, feeds: Feeds, opset = 21): Values64 {
     if (x) values.set(input, x);
     else if (!graph.initializers.has(input)) throw new Error(`no value for the input "${input.name}"`);
   }
-  runGraph(graph, values, opset);
+  runGraph(graph, values, opset, wanted && ancestors(wanted));
   return values;
+}
+
+function ancestors(values: Iterable<Value | null>): ReadonlySet<Node> {
+  const found = new Set<Node>();
+  const stack = [...values];
+  while (stack.length > 0) {
+    const node = stack.pop()?.producer;
+    if (!node || found.has(node)) continue;
+    found.add(node);
+    stack.push(...node.reads());
+  }
+  return found;
 }
 
 /** Evaluates the outputs of `graph`, by name. */
 export function outputsOf(graph: Graph, feeds: Feeds, opset = 21): Record<string, Array64> {
-  const values = evaluate(graph, feeds, opset);
+  const values = evaluate(graph, feeds, { opset, wanted: graph.outputs });
   return Object.fromEntries(graph.outputs.map((o) => [o.name, values.get(o)!]));
 }
 
-function runGraph(graph: Graph, values: Values64, opset: number): void {
+function runGraph(graph: Graph, values: Values64, opset: number, only?: ReadonlySet<Node>): void {
   for (const [v, t] of graph.initializers) if (!values.has(v)) values.set(v, ofTensor(t));
   for (const node of graph.nodes) {
+    if (only && !only.has(node)) continue;
     const results = runNode(node, values, opset);
     node.outputs.forEach((o, i) => {
       const y = results[i];

@@ -1,7 +1,7 @@
 /** Operators that read or write at positions given by other tensors. */
 import { must } from "../../src/util/assert.js";
 import { normalizeAxis, sizeOf } from "../../src/util/shape.js";
-import { array, full, grid, lines, mapLines, numbersOf, stridesOf, type Array64 } from "./array.js";
+import { array, full, grid, lines, mapLines, numbersOf, sameDType, stridesOf, type Array64 } from "./array.js";
 import type { Op } from "./call.js";
 
 const inside = (i: number, size: number): number => {
@@ -78,6 +78,7 @@ const reductions: Record<string, (old: number, update: number) => number> = {
 const scatterElements: Op = (c) => {
   const [x, indices, updates] = [c.at(0), c.at(1), c.at(2)];
   const reduce = must(reductions[c.node.string("reduction", "none")], "reduction");
+  sameDType(x, updates);
   const out = x.data.slice();
   const axis = normalizeAxis(c.node.int("axis", 0), x.dims.length);
   elementOffsets(x.dims, indices, axis).forEach((o, i) => (out[o] = reduce(out[o]!, updates.data[i]!)));
@@ -88,6 +89,7 @@ const scatterND: Op = (c) => {
   const [x, indices, updates] = [c.at(0), c.at(1), c.at(2)];
   const reduce = must(reductions[c.node.string("reduction", "none")], "reduction");
   const { starts, size } = sliceOffsets(x.dims, indices, 0);
+  sameDType(x, updates);
   const out = x.data.slice();
   starts.forEach((s, row) => {
     for (let j = 0; j < size; j++) out[s + j] = reduce(out[s + j]!, updates.data[row * size + j]!);

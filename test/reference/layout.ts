@@ -11,6 +11,7 @@ import {
   grid,
   numbersOf,
   ofTensor,
+  sameDType,
   scalar,
   stridesOf,
   take,
@@ -77,6 +78,7 @@ const tile: Op = (c) => {
 };
 
 export function concat(xs: readonly Array64[], axis: number): Array64 {
+  sameDType(...xs);
   const at = normalizeAxis(axis, xs[0]!.dims.length);
   const total = xs.reduce((n, x) => n + x.dims[at]!, 0);
   const dims = xs[0]!.dims.map((d, i) => (i === at ? total : d));

@@ -1,10 +1,22 @@
 /** Sums of products: MatMul, Gemm, Einsum. */
-import { array, broadcastDims, broadcastTo, combine, grid, map, stridesOf, transpose, type Array64 } from "./array.js";
+import {
+  array,
+  broadcastDims,
+  broadcastTo,
+  combine,
+  grid,
+  map,
+  sameDType,
+  stridesOf,
+  transpose,
+  type Array64,
+} from "./array.js";
 import type { Op } from "./call.js";
 import { sizeOf } from "../../src/util/shape.js";
 
 /** C = A B over the last two axes, batch axes broadcasting. */
 export function matmul(x: Array64, y: Array64): Array64 {
+  sameDType(x, y);
   const a = x.dims.length === 1 ? array(x.dtype, [1, x.dims[0]!], x.data) : x;
   const b = y.dims.length === 1 ? array(y.dtype, [y.dims[0]!, 1], y.data) : y;
   const [m, k] = a.dims.slice(-2) as [number, number];
