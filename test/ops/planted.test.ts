@@ -97,7 +97,10 @@ describe("the checker of rules refuses", () => {
   });
 
   it("an inferred shape that is not the value's", () => {
-    const wrong: OpRule = { ...table.Tanh!, infer: (node) => [{ kind: "tensor", dtype: node.input(0).dtype, shape: [7] }] };
+    const wrong: OpRule = {
+      ...table.Tanh!,
+      infer: (node) => [{ kind: "tensor", dtype: node.input(0).dtype, shape: [7] }],
+    };
     expect(refusal(wrong)).to.match(/^Tanh, sample /);
   });
 });
