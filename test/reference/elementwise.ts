@@ -47,8 +47,7 @@ const clip: Op = (c) => {
   return map(c.at(0), (x) => (Number.isNaN(x) ? x : Math.min(Math.max(x, low), high)));
 };
 
-const where: Op = (c) =>
-  combine(c.all(), (condition, x, y) => (condition !== 0 ? x! : y!), sameDType(c.at(1), c.at(2)));
+const where: Op = (c) => combine(c.all(), (condition, x, y) => (condition !== 0 ? x : y), sameDType(c.at(1), c.at(2)));
 
 const prelu: Op = (c) => combine([c.at(0), c.at(1)], (x, slope) => (x < 0 ? slope * x : x));
 

@@ -72,7 +72,7 @@ const batchNormalization: Op = (c) => {
     affine(
       combine(
         [x, channels(m, rank), channels(v, rank)],
-        (a, b, variance) => (a! - b!) / Math.sqrt(variance! + epsilon),
+        (a, b, variance) => (a - b) / Math.sqrt(variance + epsilon),
         x.dtype,
       ),
       channels(scale, rank),

@@ -66,16 +66,16 @@ const einsum: Op = (c) => {
   const output = right === undefined ? implicit : right.replace("...", ellipsis(broadcastRank));
   const summed = [...counts.keys()].filter((l) => !output.includes(l));
   const sizes = new Map<string, number>();
-  labels.forEach((t, i) => [...t].forEach((l, j) => sizes.set(l, Math.max(sizes.get(l) ?? 1, xs[i]!.dims[j]!))));
+  labels.forEach((t, i) => Array.from(t).forEach((l, j) => sizes.set(l, Math.max(sizes.get(l) ?? 1, xs[i]!.dims[j]!))));
   const stride = (i: number, label: string): number => {
     const strides = stridesOf(xs[i]!.dims);
-    return [...labels[i]!].reduce((s, l, j) => s + (l === label && xs[i]!.dims[j] !== 1 ? strides[j]! : 0), 0);
+    return Array.from(labels[i]!).reduce((s, l, j) => s + (l === label && xs[i]!.dims[j] !== 1 ? strides[j]! : 0), 0);
   };
   const dimsOf = (which: readonly string[]): number[] => which.map((l) => sizes.get(l)!);
   const outer = xs.map((_, i) =>
     grid(
-      dimsOf([...output]),
-      [...output].map((l) => stride(i, l)),
+      dimsOf(Array.from(output)),
+      Array.from(output).map((l) => stride(i, l)),
     ),
   );
   const inner = xs.map((_, i) =>
@@ -84,11 +84,11 @@ const einsum: Op = (c) => {
       summed.map((l) => stride(i, l)),
     ),
   );
-  const out = new Float64Array(sizeOf(dimsOf([...output])));
+  const out = new Float64Array(sizeOf(dimsOf(Array.from(output))));
   for (let o = 0; o < out.length; o++)
     for (let s = 0; s < sizeOf(dimsOf(summed)); s++)
       out[o] = out[o]! + xs.reduce((p, x, i) => p * x.data[outer[i]![o]! + inner[i]![s]!]!, 1);
-  return array(xs[0]!.dtype, dimsOf([...output]), out);
+  return array(xs[0]!.dtype, dimsOf(Array.from(output)), out);
 };
 
 export const products: Record<string, Op> = { MatMul: (c) => matmul(c.at(0), c.at(1)), Gemm: gemm, Einsum: einsum };
