@@ -13,7 +13,8 @@ export type Type =
   | TensorType
   | { readonly kind: "sparse"; readonly dtype: DType; readonly shape: Shape | null }
   | { readonly kind: "sequence" | "optional"; readonly of: Type }
-  | { readonly kind: "map"; readonly key: DType; readonly of: Type };
+  | { readonly kind: "map"; readonly key: DType; readonly of: Type }
+  | { readonly kind: "opaque"; readonly domain: string; readonly name: string };
 
 export const tensorType = (dtype: DType, shape: Shape | null): TensorType => ({ kind: "tensor", dtype, shape });
 
@@ -148,10 +149,16 @@ export class Node {
     return a?.type === "tensor" ? a.value : undefined;
   }
 
-  /** Outer values that the bodies read. */
+  /** The graphs within the node: its bodies, and those in attributes that are lists of graphs. */
+  *graphs(): Generator<Graph> {
+    yield* Object.values(this.bodies);
+    for (const a of Object.values(this.attributes)) if (a.type === "graphs") yield* a.value;
+  }
+
+  /** Outer values that the graphs within read. */
   captures(): Set<Value> {
     const all = new Set<Value>();
-    for (const body of Object.values(this.bodies)) for (const v of body.captures()) all.add(v);
+    for (const body of this.graphs()) for (const v of body.captures()) all.add(v);
     return all;
   }
 
