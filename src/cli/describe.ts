@@ -42,6 +42,8 @@ export function typeText(type: Type | null): string {
     }
     case "map":
       return `map(${type.key}, ${typeText(type.of)})`;
+    case "opaque":
+      return `opaque(${type.domain}::${type.name})`;
     default:
       return `${type.kind}(${typeText(type.of)})`;
   }
