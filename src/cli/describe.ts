@@ -40,6 +40,8 @@ export function typeText(type: Type | null): string {
       const shape = type.shape?.map((d) => (typeof d === "string" && d.startsWith("?") ? "?" : String(d))).join(", ");
       return `${type.kind === "sparse" ? "sparse " : ""}${type.dtype}[${shape ?? "…"}]`;
     }
+    case "opaque":
+      return `opaque(${type.domain}.${type.name})`;
     case "map":
       return `map(${type.key}, ${typeText(type.of)})`;
     case "opaque":
