@@ -44,8 +44,6 @@ export function typeText(type: Type | null): string {
       return `opaque(${type.domain}.${type.name})`;
     case "map":
       return `map(${type.key}, ${typeText(type.of)})`;
-    case "opaque":
-      return `opaque(${type.domain}::${type.name})`;
     default:
       return `${type.kind}(${typeText(type.of)})`;
   }
