@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make models/roberta-mini: a small RoBERTa classifier with random weights, exported in training mode, and its tokenizer.
+"""Make models/roberta-mini: a small RoBERTa classifier with random weights in training mode, and its tokenizer.
 
     python scripts/make_roberta_mini.py
 
@@ -50,8 +50,8 @@ CONFIG = {
 def held_out(name: str) -> bool:
     """Whether a message is left to evaluation: the sum of its name's character codes is a multiple of 5.
 
-    The name may be read as the id (00001), the file (00001.7c53….txt) or the path (spam-1/00001.7c53….txt). A message
-    that any reading holds out stays out of the tokenizer.
+    The name may be read as the id (00001), the file (00001.7c53….txt) or the path (spam-1/00001.7c53….txt). What any
+    reading holds out stays out of the tokenizer.
     """
     file = name.rsplit("/", 1)[-1]
     readings = (file.split(".")[0], file, file.removesuffix(".txt"), name, name.removesuffix(".txt"))

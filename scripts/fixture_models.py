@@ -1,0 +1,172 @@
+"""The tiny models of the PyTorch fixtures, and their loss, gradient and Hessian-vector product in float64."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.func import functional_call
+from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
+
+from export_hf import require
+
+Tensors = dict[str, torch.Tensor]
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+
+
+class Mlp(torch.nn.Module):
+    """Two linear layers, tanh and dropout between them; x: [batch, 6] -> logits: [batch, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = torch.nn.Linear(6, 8)
+        self.dropout = torch.nn.Dropout(0.2)
+        self.output = torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.output(self.dropout(torch.tanh(self.hidden(x))))
+
+
+def roberta() -> torch.nn.Module:
+    config = RobertaConfig(vocab_size=54, max_position_embeddings=14, type_vocab_size=1, num_labels=2, **SIZES)
+    return RobertaForSequenceClassification._from_config(config, attn_implementation="eager")
+
+
+def bert() -> torch.nn.Module:
+    config = BertConfig(vocab_size=50, max_position_embeddings=12, num_labels=3, **SIZES)
+    return BertForSequenceClassification._from_config(config, attn_implementation="eager")
+
+
+BUILDERS: dict[str, Callable[[], torch.nn.Module]] = {"roberta": roberta, "bert": bert, "mlp": Mlp}
+
+
+def make_model(name: str) -> torch.nn.Module:
+    """The model, with float32 weights of the scale that trained ones have: no bias is 0, no norm gain is 1."""
+    model = BUILDERS[name]()
+    draw = torch.Generator().manual_seed(sum(map(ord, name)))
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=draw)
+            if "LayerNorm.weight" in parameter_name:
+                parameter.copy_(1 + 0.1 * noise)
+            elif parameter.dim() == 1:
+                parameter.copy_(0.1 * noise)
+            elif "embeddings" in parameter_name:
+                parameter.copy_(0.5 * noise)
+            else:
+                parameter.copy_(noise / parameter.shape[1] ** 0.5)
+    if hasattr(model, "config"):
+        model.config.return_dict = False
+    return model
+
+
+def make_batch(
+    name: str, model: torch.nn.Module, seed: int, rows: int = 4, sequence: int = 7
+) -> tuple[Tensors, torch.Tensor]:
+    """Inputs and labels; every row but the first ends in padding, masked out."""
+    draw = torch.Generator().manual_seed(seed)
+    if name == "mlp":
+        return {"x": torch.randn(rows, 6, generator=draw)}, torch.randint(0, 3, (rows,), generator=draw)
+    config = model.config
+    ids = torch.randint(3, config.vocab_size, (rows, sequence), generator=draw)
+    length = torch.tensor([sequence, *(torch.randint(2, sequence, (rows - 1,), generator=draw)).tolist()])
+    mask = (torch.arange(sequence) < length[:, None]).long()
+    inputs = {"input_ids": torch.where(mask == 1, ids, config.pad_token_id), "attention_mask": mask}
+    if name == "bert":
+        inputs["token_type_ids"] = (torch.arange(sequence) >= length[:, None] // 2).long() * mask
+    return inputs, torch.randint(0, config.num_labels, (rows,), generator=draw)
+
+
+def in_double(model: torch.nn.Module) -> torch.nn.Module:
+    """The model in float64, with `padding_idx` off.
+
+    PyTorch withholds the gradient of an embedding's padding row; an ONNX graph does not know of that row. Off, both
+    compute the derivative of the same function, and every row compares.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            module.padding_idx = None
+    return model.double()
+
+
+@contextlib.contextmanager
+def dropout_from(
+    masks: list[torch.Tensor] | None, record: list[tuple[torch.Size, float]] | None = None
+) -> Iterator[None]:
+    """Makes the k-th live dropout of a forward pass keep what `masks[k]` says; `record` collects shapes and ratios."""
+    plain = torch.nn.functional.dropout
+    calls = 0
+
+    def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+        nonlocal calls
+        if not training or p == 0:
+            return input
+        calls += 1
+        if record is not None:
+            record.append((input.shape, p))
+        return input if masks is None else input * masks[calls - 1].to(input.dtype) / (1 - p)
+
+    torch.nn.functional.dropout = dropout
+    try:
+        yield
+        if masks is not None:
+            require(calls == len(masks), f"{calls} dropouts ran; {len(masks)} masks")
+    finally:
+        torch.nn.functional.dropout = plain
+
+
+def draw_masks(model: torch.nn.Module, inputs: Tensors, seed: int) -> tuple[list[torch.Tensor], list[float]]:
+    """One keep mask (0 or 1) and ratio per dropout of a forward pass in the model's current mode."""
+    sites: list[tuple[torch.Size, float]] = []
+    with torch.no_grad(), dropout_from(None, sites):
+        model(**inputs)
+    draw = torch.Generator().manual_seed(seed)
+    return [(torch.rand(shape, generator=draw) >= p).to(torch.uint8) for shape, p in sites], [p for _, p in sites]
+
+
+@dataclass
+class Problem:
+    """A float64 model with a batch: its mean cross-entropy as a function of the parameters."""
+
+    model: torch.nn.Module
+    masks: list[torch.Tensor]
+
+    def logits(self, parameters: Tensors, inputs: Tensors) -> torch.Tensor:
+        dtype = next(iter(parameters.values())).dtype
+        cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+        with dropout_from(self.masks):
+            result = functional_call(self.model, parameters, kwargs=cast)
+        return result[0] if isinstance(result, tuple) else result
+
+    def loss(self, parameters: Tensors, inputs: Tensors, labels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(self.logits(parameters, inputs), labels)
+
+    def gradient(self, parameters: Tensors, inputs: Tensors, labels: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
+        """Loss and gradient."""
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        loss = self.loss(leaves, inputs, labels)
+        return loss.detach(), dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values()))))
+
+    def hvp(self, parameters: Tensors, inputs: Tensors, labels: torch.Tensor, z: Tensors) -> Tensors:
+        """Hz = ∇(∇L·z), reverse over reverse."""
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        gradients = torch.autograd.grad(self.loss(leaves, inputs, labels), list(leaves.values()), create_graph=True)
+        product = sum((g * z[name].to(g.dtype)).sum() for name, g in zip(leaves, gradients))
+        return dict(zip(leaves, torch.autograd.grad(product, list(leaves.values()))))
+
+
+def parameters_of(model: torch.nn.Module) -> Tensors:
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def draw_probe(parameters: Tensors, seed: int) -> Tensors:
+    """A Gaussian probe per parameter, rounded to float32 so that both sides start from the same numbers."""
+    draw = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(value.shape, generator=draw) for name, value in parameters.items()}
