@@ -31,6 +31,9 @@ export const sqrt = (b: B, x: V): V => b.op("Sqrt", [x]);
 export const sign = (b: B, x: V): V => b.op("Sign", [x]);
 export const abs = (b: B, x: V): V => b.op("Abs", [x]);
 export const tanh = (b: B, x: V): V => b.op("Tanh", [x]);
+export const sigmoid = (b: B, x: V): V => b.op("Sigmoid", [x]);
+export const sin = (b: B, x: V): V => b.op("Sin", [x]);
+export const cos = (b: B, x: V): V => b.op("Cos", [x]);
 export const erf = (b: B, x: V): V => b.op("Erf", [x]);
 export const reciprocal = (b: B, x: V): V => b.op("Reciprocal", [x]);
 export const pow = (b: B, x: V, y: V): V => b.op("Pow", [x, y]);
@@ -47,6 +50,7 @@ export const less = (b: B, x: V, y: V): V => b.op("Less", [x, y]);
 export const greater = (b: B, x: V, y: V): V => b.op("Greater", [x, y]);
 export const lessOrEqual = (b: B, x: V, y: V): V => b.op("LessOrEqual", [x, y]);
 export const greaterOrEqual = (b: B, x: V, y: V): V => b.op("GreaterOrEqual", [x, y]);
+export const isPositive = (b: B, x: V): V => greater(b, x, scalarLike(b, 0, x));
 export const not = (b: B, x: V): V => b.op("Not", [x]);
 export const and = (b: B, x: V, y: V): V => b.op("And", [x, y]);
 export const or = (b: B, x: V, y: V): V => b.op("Or", [x, y]);
@@ -130,6 +134,9 @@ export const sumAll = (b: B, x: V): V => b.op("ReduceSum", [x], { keepdims: int(
 
 export const reduceMean = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
   b.op("ReduceMean", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
+
+export const reduceSumSquare = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
+  b.op("ReduceSumSquare", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
 
 export const reduceMax = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
   b.op("ReduceMax", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });

@@ -33,16 +33,11 @@ export function withReducedAxes(b: e.B, node: Node, v: e.V): e.V {
 }
 
 /** Sums `v`, of the shape of the node's input, over the node's axes, dropping them as the node does. */
-export const reduceAlike = (b: e.B, node: Node, v: e.V): e.V =>
-  b.op(
-    "ReduceSum",
-    [v, node.inputs[1] ?? null],
-    {
-      keepdims: int(keepsDims(node) ? 1 : 0),
-      noop_with_empty_axes: int(node.int("noop_with_empty_axes", 0)),
-    },
-    { types: [node.output().type] },
-  );
+export function reduceAlike(b: e.B, node: Node, v: e.V): e.V {
+  const noop = node.attributes["noop_with_empty_axes"];
+  const attributes = { keepdims: int(keepsDims(node) ? 1 : 0), ...(noop ? { noop_with_empty_axes: noop } : {}) };
+  return b.op("ReduceSum", [v, node.inputs[1] ?? null], attributes, { types: [node.output().type] });
+}
 
 /** How many elements each output element of the node stands for, as a scalar of the input's dtype. */
 export function reducedCount(b: e.B, node: Node): e.V {

@@ -1,0 +1,8 @@
+import * as e from "./emit.js";
+import { pointwise } from "./pointwise.js";
+import type { OpRule } from "./rule.js";
+
+/** y = arsinh x, y′ = 1/√(x² + 1). */
+export const rule: OpRule<"Asinh"> = pointwise("Asinh", 9, (b, x) =>
+  e.reciprocal(b, e.sqrt(b, e.shift(b, e.square(b, x), 1))),
+);
