@@ -53,14 +53,12 @@ const layerNormalization: Op = (c) => {
   return [affine(y, c.at(1), c.maybe(2)), average, inverse];
 };
 
+/** With ONNX Runtime's second output, the inverse of the root mean square. */
 const rmsNormalization: Op = (c) => {
   const epsilon = c.node.float("epsilon", 1e-5);
   const inverse = reduceLines(c.at(0), trailing(c), true, (l) => 1 / Math.sqrt(mean(l.map((v) => v * v)) + epsilon));
-  return affine(
-    combine([c.at(0), inverse], (a, b) => a * b),
-    c.at(1),
-    null,
-  );
+  const normalized = combine([c.at(0), inverse], (a, b) => a * b);
+  return [affine(normalized, c.at(1), null), inverse];
 };
 
 const batchNormalization: Op = (c) => {
@@ -167,6 +165,7 @@ export const normalizations: Record<string, Op> = {
   Hardmax: alongAxis(hardmax),
   LayerNormalization: layerNormalization,
   RMSNormalization: rmsNormalization,
+  SimplifiedLayerNormalization: rmsNormalization,
   BatchNormalization: batchNormalization,
   InstanceNormalization: instanceNormalization,
   GroupNormalization: groupNormalization,
