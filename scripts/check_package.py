@@ -4,8 +4,8 @@
     python scripts/check_package.py out
 
 Every parameter of manifest.json, and every state whose initial value is a tensor, must lie in weights.safetensors with
-the dtype and shape that the manifest gives, and nothing else may; every graph must pass onnx.checker and take each
-parameter as an input, not as an initializer. Exits 1 with one line per fault.
+the dtype and shape that the manifest gives, and nothing else may; every graph must pass onnx.checker, hold no trainable
+parameter as an initializer, and give its parameter inputs the manifest's types. Exits 1 with one line per fault.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto
 from safetensors import SafetensorError, safe_open
 
@@ -35,6 +36,9 @@ STORED = {
     "uint64": "U64",
     "bool": "BOOL",
 }
+# ONNX type code: manifest dtype
+NAMES = {getattr(TensorProto, name.upper()): name for name in STORED if name not in ("float32", "float64")}
+NAMES.update({TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"})
 
 
 def expected_tensors(manifest: dict) -> dict[str, tuple[str, list[int]]]:
@@ -70,12 +74,12 @@ def check_graph(folder: Path, file: str, manifest: dict) -> list[str]:
     path = folder / file
     if not path.is_file():
         return [f"{file}: not found; the manifest lists it"]
-    faults = []
     try:
-        onnx.checker.check_model(str(path), full_check=False)
-    except onnx.checker.ValidationError as error:
-        faults.append(f"{file}: {' '.join(str(error).split())}")
-    model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, load_external_data=False)
+        onnx.checker.check_model(str(path))
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        return [f"{file}: {' '.join(str(error).split())}"]
+    faults = []
     opset = {item.domain: item.version for item in model.opset_import}.get("")
     if opset != manifest["opset"] or model.ir_version != manifest["irVersion"]:
         faults.append(
@@ -85,14 +89,15 @@ def check_graph(folder: Path, file: str, manifest: dict) -> list[str]:
     inputs = {value.name: value.type.tensor_type for value in model.graph.input}
     initializers = {tensor.name for tensor in model.graph.initializer}
     for name, entry in manifest["parameters"].items():
-        if name in initializers:
+        if name in initializers and entry["trainable"]:
             faults.append(f"{file}: parameter {name} is an initializer; it must be an input")
         if name in inputs:
-            dtype = TensorProto.DataType.Name(inputs[name].elem_type).lower().replace("float", "float32", 1)
-            dtype = {"float3216": "float16", "double": "float64"}.get(dtype, dtype)
+            code = inputs[name].elem_type
+            dtype = NAMES.get(code, TensorProto.DataType.Name(code))
             shape = [dim.dim_param or dim.dim_value for dim in inputs[name].shape.dim]
-            if (dtype, shape) != (entry["dtype"], list(entry["shape"])):
-                faults.append(f"{file}: input {name} is {dtype} {shape}; the manifest says {entry['dtype']} {entry['shape']}")
+            stated = (entry["dtype"], list(entry["shape"]))
+            if (dtype, shape) != stated:
+                faults.append(f"{file}: input {name} is {dtype} {shape}; the manifest says {stated[0]} {stated[1]}")
     return faults
 
 
