@@ -1,0 +1,225 @@
+import { createRequire } from "node:module";
+import type { TopLevelSpec } from "vega-lite";
+import { check } from "../util/assert.js";
+
+/** A curve: points in the order of x. A y that is not finite breaks the line. */
+export interface Series {
+  name: string;
+  points: readonly (readonly [x: number, y: number])[];
+  /** Draws the points pale and, over them, their running mean with this weight of the past (0 < smooth < 1), for noisy curves. */
+  smooth?: number;
+}
+
+export interface Axis {
+  title: string;
+  /** Stands in brackets behind the title. */
+  unit?: string;
+  /** Default: linear. On a log axis, points at 0 or below are left out. */
+  scale?: "linear" | "log";
+  /** Whether the axis must show 0 (default false). */
+  zero?: boolean;
+}
+
+export interface Panel {
+  x: Axis;
+  y: Axis;
+  series: readonly Series[];
+}
+
+export interface LineChart extends Panel {
+  title: string;
+  subtitle?: string;
+  /** Size of each panel's plotting area in pixels (default 640 × 320). */
+  width?: number;
+  height?: number;
+}
+
+export interface Figure extends Omit<LineChart, keyof Panel> {
+  /** Drawn below each other. */
+  panels: readonly Panel[];
+}
+
+export interface Drawing {
+  svg: string;
+  png: Buffer;
+}
+
+/** Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision. */
+const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"];
+/** Lines differ in their dashes too, for print without colour. */
+const dashes = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+  [9, 3, 2, 3],
+  [4, 2],
+  [12, 4],
+  [1, 3],
+];
+const fonts = "Arimo, Liberation Sans, Helvetica, Arial, sans-serif";
+const mostPoints = 2000;
+const pixelRatio = 2;
+
+interface Row {
+  x: number;
+  y: number | null;
+  series: string;
+}
+
+const axisTitle = ({ title, unit }: Axis): string => (unit === undefined ? title : `${title} (${unit})`);
+
+/** Every n-th point, the last included, so that a long run stays a small file. */
+function thin<T>(points: readonly T[]): readonly T[] {
+  const step = Math.ceil(points.length / mostPoints);
+  return step <= 1 ? points : points.filter((_, i) => i % step === 0 || i === points.length - 1);
+}
+
+/** Running mean mₖ = s·mₖ₋₁ + (1 − s)·yₖ, bias-corrected so that it starts at the first value; what is not finite is passed over. */
+export function smoothed(points: Series["points"], weight: number): [number, number][] {
+  let mean = 0;
+  let total = 0;
+  return points.map(([x, y]) => {
+    if (!Number.isFinite(y)) return [x, NaN];
+    mean = weight * mean + (1 - weight) * y;
+    total = weight * total + (1 - weight);
+    return [x, mean / total];
+  });
+}
+
+function rows(series: Series, points: Series["points"], { x, y }: Panel): Row[] {
+  const shown = (value: number, axis: Axis): boolean => Number.isFinite(value) && (axis.scale !== "log" || value > 0);
+  return thin(points)
+    .filter((point) => shown(point[0], x))
+    .map((point) => ({ x: point[0], y: shown(point[1], y) ? point[1] : null, series: series.name }));
+}
+
+function encode(axis: Axis): object {
+  return {
+    type: "quantitative",
+    title: axisTitle(axis),
+    scale: axis.scale === "log" ? { type: "log", nice: false } : { type: "linear", zero: axis.zero ?? false },
+    axis: { format: axis.scale === "log" ? "~g" : "~r", tickCount: 6 },
+  };
+}
+
+function panelSpec(panel: Panel, width: number, height: number): object {
+  const names = panel.series.map(({ name }) => name);
+  const encoding = {
+    x: { field: "x", ...encode(panel.x) },
+    y: { field: "y", ...encode(panel.y) },
+    color: {
+      field: "series",
+      type: "nominal",
+      title: null,
+      scale: { domain: names, range: names.map((_, i) => colours[i % colours.length]) },
+      legend:
+        names.length > 1 ? { symbolType: "stroke", symbolSize: 400, symbolStrokeWidth: 2.5, symbolOpacity: 1 } : null,
+    },
+  };
+  const strokeDash = {
+    field: "series",
+    type: "nominal",
+    title: null,
+    scale: { domain: names, range: names.map((_, i) => dashes[i % dashes.length]) },
+    legend: names.length > 1 ? {} : null,
+  };
+  const pale = panel.series.filter(({ smooth }) => smooth !== undefined);
+  const lines = panel.series.flatMap((each) =>
+    rows(each, each.smooth === undefined ? each.points : smoothed(each.points, each.smooth), panel),
+  );
+  const paleLayer = {
+    data: { values: pale.flatMap((each) => rows(each, each.points, panel)) },
+    mark: { type: "line", strokeWidth: 1, opacity: 0.3 },
+    encoding,
+  };
+  const layer = [
+    ...(pale.length > 0 ? [paleLayer] : []),
+    { data: { values: lines }, mark: { type: "line", strokeWidth: 2.5 }, encoding: { ...encoding, strokeDash } },
+  ];
+  return { width, height, layer };
+}
+
+function figureSpec({ title, subtitle, panels, width = 640, height = 320 }: Figure): object {
+  return {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    description: subtitle === undefined ? title : `${title}: ${subtitle}`,
+    background: "white",
+    padding: 16,
+    title: { text: title, ...(subtitle === undefined ? {} : { subtitle }) },
+    vconcat: panels.map((panel) => panelSpec(panel, width, height)),
+    spacing: 28,
+    resolve: { scale: { color: "independent", strokeDash: "independent" } },
+    config: {
+      font: fonts,
+      title: {
+        anchor: "start",
+        frame: "group",
+        fontSize: 18,
+        fontWeight: "bold",
+        subtitleFontSize: 13,
+        subtitleColor: "#444",
+        offset: 14,
+      },
+      axis: {
+        labelFontSize: 12,
+        titleFontSize: 13,
+        titleFontWeight: "normal",
+        titlePadding: 10,
+        labelFlush: false,
+        labelColor: "#222",
+        titleColor: "#222",
+        gridColor: "#E3E3E3",
+        domainColor: "#888",
+        tickColor: "#888",
+      },
+      axisY: { minExtent: 40 },
+      legend: {
+        orient: "top",
+        direction: "horizontal",
+        labelFontSize: 13,
+        labelLimit: 320,
+        columnPadding: 24,
+        offset: 8,
+      },
+      line: { strokeJoin: "round", invalid: "break-paths-show-domains" },
+      view: { stroke: null },
+    },
+  };
+}
+
+/** Draws panels below each other. Text needs no font of the system: the figure brings its own. */
+export async function drawFigure(figure: Figure): Promise<Drawing> {
+  for (const { y, series } of figure.panels) {
+    const drawn = series.some(({ points }) =>
+      points.some(([, value]) => Number.isFinite(value) && (y.scale !== "log" || value > 0)),
+    );
+    check(drawn, `chart "${figure.title}": nothing to draw for "${y.title}": no finite points`);
+    const names = series.map(({ name }) => name);
+    check(
+      new Set(names).size === names.length,
+      `chart "${figure.title}": two series have one name: ${names.join(", ")}`,
+    );
+  }
+  // Loaded when first drawn: together they take longer to load than most commands to run.
+  const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
+  const compiled = vegaLite.compile(figureSpec(figure) as TopLevelSpec).spec;
+  const view = new vega.View(vega.parse(compiled), { renderer: "none" });
+  const svg = await view.toSVG();
+  view.finalize();
+  return { svg, png: await rasterize(svg) };
+}
+
+/** Draws one panel with lines: SVG text, and a PNG of twice its size in pixels. */
+export function lineChart({ x, y, series, ...frame }: LineChart): Promise<Drawing> {
+  return drawFigure({ ...frame, panels: [{ x, y, series }] });
+}
+
+async function rasterize(svg: string): Promise<Buffer> {
+  const { Resvg } = await import("@resvg/resvg-js");
+  const { resolve } = createRequire(import.meta.url);
+  const fontFiles = ["400Regular/Arimo_400Regular.ttf", "700Bold/Arimo_700Bold.ttf"].map((file) =>
+    resolve(`@expo-google-fonts/arimo/${file}`),
+  );
+  const font = { loadSystemFonts: false, fontFiles, defaultFontFamily: "Arimo", sansSerifFamily: "Arimo" };
+  return new Resvg(svg, { font, fitTo: { mode: "zoom", value: pixelRatio } }).render().asPng();
+}
