@@ -56,7 +56,7 @@ async function load(
   const named = Object.fromEntries([...feeds].map(([v, x]) => [v.name, x]));
   let got: Record<string, Array64>;
   try {
-    got = await runOnce(serializeModel(newModel(b.graph)), named);
+    got = await runOnce(serializeModel(newModel(b.graph, Math.max(21, rule.since))), named);
   } catch (cause) {
     throw new Error(`${title}: the runtime refuses the derivatives: ${(cause as Error).message}`, { cause });
   }

@@ -1,0 +1,179 @@
+/**
+ * The optimizers in float64, written from the papers over plain arrays, one a parameter tensor: what the graphs are
+ * held against. Nothing here knows of graphs.
+ */
+export type Vectors = readonly Float64Array[];
+/** ∇L at w. */
+export type Gradient = (w: Vectors) => Vectors;
+/** ∇²L(w) z. */
+export type Hvp = (w: Vectors, z: Vectors) => Vectors;
+
+/** f over corresponding elements. */
+export const zip = (f: (...xs: number[]) => number, first: Vectors, ...rest: Vectors[]): Float64Array[] =>
+  first.map((x, i) => x.map((v, j) => f(v, ...rest.map((r) => r[i]![j]!))));
+
+/** Σ over every element of every tensor. */
+export const total = (x: Vectors): number => x.reduce((s, t) => t.reduce((a, b) => a + b, s), 0);
+
+export const norm = (x: Vectors): number => Math.sqrt(total(zip((v) => v * v, x)));
+
+const finite = (x: Vectors): boolean => x.every((t) => t.every(Number.isFinite));
+
+/** Takes the descent gradient and gives the next weights, from those that it was handed. */
+export interface Base {
+  step(w: Vectors, g: Vectors): Vectors;
+}
+
+export interface SgdOptions {
+  lr: number;
+  momentum?: number;
+  dampening?: number;
+  nesterov?: boolean;
+  weightDecay?: number;
+  /** Decay as w ← w − lr·decay·w rather than as decay·w in the gradient. */
+  decoupled?: boolean;
+}
+
+/**
+ * d = g + λw; b ← μb + (1 − τ)d, b = d at first; w ← w − lr·(d + μb under Nesterov, else b), as PyTorch's SGD.
+ * Sutskever et al. 2013.
+ */
+export class Sgd implements Base {
+  private buffer: Vectors | null = null;
+  constructor(private readonly o: SgdOptions) {}
+
+  step(w: Vectors, g: Vectors): Vectors {
+    const { lr, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0, decoupled = false } = this.o;
+    let d: Vectors = decoupled ? g : zip((x, v) => x + weightDecay * v, g, w);
+    if (momentum !== 0) {
+      this.buffer = this.buffer ? zip((b, x) => momentum * b + (1 - dampening) * x, this.buffer, d) : d;
+      d = nesterov ? zip((x, b) => x + momentum * b, d, this.buffer) : this.buffer;
+    }
+    const kept = decoupled ? 1 - lr * weightDecay : 1;
+    return zip((v, x) => kept * v - lr * x, w, d);
+  }
+}
+
+export interface AdamWOptions {
+  lr: number;
+  beta1?: number;
+  beta2?: number;
+  epsilon?: number;
+  weightDecay?: number;
+}
+
+/**
+ * m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², w ← (1 − lr·λ)w − lr·m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+ * Loshchilov & Hutter 2019.
+ */
+export class AdamW implements Base {
+  private m: Vectors | null = null;
+  private v: Vectors | null = null;
+  private t = 0;
+  constructor(private readonly o: AdamWOptions) {}
+
+  step(w: Vectors, g: Vectors): Vectors {
+    const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = this.o;
+    const zeros = zip(() => 0, g);
+    this.t++;
+    this.m = zip((m, x) => beta1 * m + (1 - beta1) * x, this.m ?? zeros, g);
+    this.v = zip((v, x) => beta2 * v + (1 - beta2) * x * x, this.v ?? zeros, g);
+    const [first, second] = [1 - beta1 ** this.t, 1 - beta2 ** this.t];
+    return zip(
+      (x, m, v) => (1 - lr * weightDecay) * x - (lr * (m / first)) / (Math.sqrt(v / second) + epsilon),
+      w,
+      this.m,
+      this.v,
+    );
+  }
+}
+
+/** ε = ρ g/‖g‖₂ over all tensors; 0 where the norm is. Foret et al. 2021, eq. 2. */
+export function samPerturbation(g: Vectors, rho: number): Vectors {
+  const n = norm(g);
+  return zip((x) => (n > 0 && Number.isFinite(n) ? (rho * x) / n : 0), g);
+}
+
+/** SAM: the base descends from w along ∇L(w + ε). */
+export class Sam {
+  perturbation: Vectors = [];
+  constructor(
+    private readonly base: Base,
+    private readonly rho: number,
+  ) {}
+
+  step(w: Vectors, gradient: Gradient): Vectors {
+    const g = gradient(w);
+    this.perturbation = samPerturbation(g, this.rho);
+    const descent = gradient(zip((x, e) => x + e, w, this.perturbation));
+    return finite(g) && finite(descent) ? this.base.step(w, descent) : w;
+  }
+}
+
+export interface CurvSamOptions {
+  rho: number;
+  beta?: number;
+  /** Floor δ of d; under `floor: "relative"`, δ·rms(√ĥ) over all tensors. */
+  delta?: number;
+  floor?: "absolute" | "relative";
+  /** Steps between refreshes, F. */
+  frequency?: number;
+  /** h at the start; from zero, ĥ = h/(1 − βⁿ) after n refreshes stands for h. */
+  initial?: "one" | "zero";
+  radius?: "ellipsoid" | "euclidean";
+}
+
+/**
+ * CurvSAM, Algorithm 1. Every F steps h ← βh + (1 − β)|z ⊙ Hz| with Hz at w; d = max(√h, δ);
+ * ε = ρ(g ⊘ d)/√Σ(g² ⊘ d), so that εᵀDε = ρ²; the base descends from w along ∇L(w + ε).
+ * The Euclidean radius has ‖g ⊘ d‖₂ for the root. A step whose gradients are not finite changes nothing; an Hz that is
+ * not finite leaves h.
+ */
+export class CurvSam {
+  curvature: Vectors = [];
+  scale: Vectors = [];
+  perturbation: Vectors = [];
+  private refreshes = 0;
+  private t = 0;
+  constructor(
+    private readonly base: Base,
+    private readonly o: CurvSamOptions,
+  ) {}
+
+  /** One step; `probe` is asked for z where the curvature is refreshed. */
+  step(w: Vectors, gradient: Gradient, hvp: Hvp, probe: () => Vectors): Vectors {
+    const { beta = 0.9, frequency = 5, initial = "one" } = this.o;
+    let h: Vectors = this.t === 0 ? zip(() => (initial === "one" ? 1 : 0), w) : this.curvature;
+    let refreshes = this.refreshes;
+    if (this.t % frequency === 0) {
+      const z = probe();
+      const hz = hvp(w, z);
+      if (finite(hz)) {
+        h = zip((old, a, b) => beta * old + (1 - beta) * Math.abs(a * b), h, z, hz);
+        refreshes++;
+      }
+    }
+    const corrected = initial === "zero" && refreshes > 0 ? zip((x) => x / (1 - beta ** refreshes), h) : h;
+    const g = gradient(w);
+    const d = this.scaleOf(corrected);
+    const e = this.perturb(g, d);
+    const descent = gradient(zip((x, y) => x + y, w, e));
+    if (!finite(g) || !finite(descent)) return w;
+    [this.curvature, this.scale, this.perturbation, this.refreshes] = [h, d, e, refreshes];
+    this.t++;
+    return this.base.step(w, descent);
+  }
+
+  private scaleOf(h: Vectors): Vectors {
+    const { delta = 0.01, floor = "absolute" } = this.o;
+    const count = h.reduce((n, t) => n + t.length, 0);
+    const least = floor === "absolute" ? delta : delta * Math.sqrt(total(h) / count);
+    return zip((x) => Math.max(Math.sqrt(x), least), h);
+  }
+
+  private perturb(g: Vectors, d: Vectors): Vectors {
+    const direction = zip((x, s) => x / s, g, d);
+    const size = this.o.radius === "euclidean" ? norm(direction) : Math.sqrt(total(zip((x, s) => (x * x) / s, g, d)));
+    return zip((x) => (size > 0 && Number.isFinite(size) ? (this.o.rho * x) / size : 0), direction);
+  }
+}
