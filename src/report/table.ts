@@ -20,9 +20,9 @@ export function markdownTable(header: readonly string[], rows: readonly (readonl
     return cells.some((cell) => typeof cell === "number") && cells.every((cell) => typeof cell !== "string");
   });
   const body = [header.map(escape), ...rows.map((row) => header.map((_, j) => text(row[j])))];
-  const widths = header.map((_, j) => Math.max(3, ...body.map((row) => [...(row[j] ?? "")].length)));
+  const widths = header.map((_, j) => Math.max(3, ...body.map((row) => Array.from(row[j] ?? "").length)));
   const pad = (cell: string, j: number): string => {
-    const fill = " ".repeat(Math.max(0, (widths[j] ?? 0) - [...cell].length));
+    const fill = " ".repeat(Math.max(0, (widths[j] ?? 0) - Array.from(cell).length));
     return numeric[j] ? fill + cell : cell + fill;
   };
   const rule = widths.map((width, j) => (numeric[j] ? `${"-".repeat(width - 1)}:` : "-".repeat(width)));
