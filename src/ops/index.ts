@@ -23,6 +23,7 @@ import { rule as Cosh_ } from "./Cosh.js";
 import { rule as CumSum_ } from "./CumSum.js";
 import { rule as Div_ } from "./Div.js";
 import { rule as Dropout_ } from "./Dropout.js";
+import { rule as Einsum_ } from "./Einsum.js";
 import { rule as Elu_ } from "./Elu.js";
 import { rule as Equal_ } from "./Equal.js";
 import { rule as Erf_ } from "./Erf.js";
@@ -64,7 +65,6 @@ import { rule as Or_ } from "./Or.js";
 import { rule as PRelu_ } from "./PRelu.js";
 import { rule as Pad_ } from "./Pad.js";
 import { rule as Pow_ } from "./Pow.js";
-import { rule as RMSNormalization_ } from "./RMSNormalization.js";
 import { rule as Range_ } from "./Range.js";
 import { rule as Reciprocal_ } from "./Reciprocal.js";
 import { rule as ReduceL1_ } from "./ReduceL1.js";
@@ -100,7 +100,6 @@ import { rule as Sqrt_ } from "./Sqrt.js";
 import { rule as Squeeze_ } from "./Squeeze.js";
 import { rule as Sub_ } from "./Sub.js";
 import { rule as Sum_ } from "./Sum.js";
-import { rule as Swish_ } from "./Swish.js";
 import { rule as Tan_ } from "./Tan.js";
 import { rule as Tanh_ } from "./Tanh.js";
 import { rule as ThresholdedRelu_ } from "./ThresholdedRelu.js";
@@ -140,6 +139,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   CumSum: CumSum_,
   Div: Div_,
   Dropout: Dropout_,
+  Einsum: Einsum_,
   Elu: Elu_,
   Equal: Equal_,
   Erf: Erf_,
@@ -181,7 +181,6 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   PRelu: PRelu_,
   Pad: Pad_,
   Pow: Pow_,
-  RMSNormalization: RMSNormalization_,
   Range: Range_,
   Reciprocal: Reciprocal_,
   ReduceL1: ReduceL1_,
@@ -217,7 +216,6 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Squeeze: Squeeze_,
   Sub: Sub_,
   Sum: Sum_,
-  Swish: Swish_,
   Tan: Tan_,
   Tanh: Tanh_,
   ThresholdedRelu: ThresholdedRelu_,
