@@ -19,8 +19,8 @@ function finalize(hash: number): number {
   return h ^ (h >>> 16);
 }
 
-/** 128 bits of state that depend on every part of the key. */
-function stateOf(key: readonly (number | string)[]): number[] {
+/** 128 bits of generator state, never all zero, that depend on every part of the key. */
+export function streamState(key: readonly (number | string)[]): number[] {
   const words: number[] = [];
   for (const part of key) {
     if (typeof part === "number") {
@@ -46,7 +46,7 @@ export class Rng {
   #generator;
 
   constructor(...key: (number | string)[]) {
-    this.#generator = xoroshiro128plusFromState(stateOf(key));
+    this.#generator = xoroshiro128plusFromState(streamState(key));
   }
 
   /** The four words to hand to `restore`. */
