@@ -1,0 +1,188 @@
+import { readManifest, scheduledGraph, type Manifest } from "../format/manifest.js";
+import { check, must } from "../util/assert.js";
+import { didYouMean } from "../util/suggest.js";
+import type { Feeds } from "./batch.js";
+import { feedsOf, prepareBatch, type Hyper, type PreparedBatch, type Sources } from "./feeder.js";
+import { PackageGraphs, type PackageGraph } from "./graphs.js";
+import { resolveOptions, type EngineOptions } from "./options.js";
+import { Phases } from "./phases.js";
+import { RandomInputs, type Moment } from "./random.js";
+import { requireProvider } from "./session.js";
+import { Store } from "./store.js";
+import { scalarOf, unwrap, type HostTensor } from "./tensors.js";
+
+/** Where training stands; with the state and the seed, all that the next step depends on. */
+export interface Counters {
+  /** Steps taken: t of the schedule. */
+  step: number;
+  /** Steps skipped since the start, for a loss or gradient that was not finite. */
+  skipped: number;
+  /** Of these, since the last step taken. */
+  skippedInRow: number;
+}
+
+export interface StepResult extends Counters {
+  /** Whether this step was skipped; the counters have it in already. */
+  wasSkipped: boolean;
+  /** The schedule's name for the variant of the step. */
+  variant: string;
+  /** Scalars: loss, perturbed_loss, grad_norm, perturbation_norm, and the optimizer's own. */
+  diagnostics: Record<string, number>;
+}
+
+export interface EvaluationResult {
+  outputs: Record<string, HostTensor>;
+  /** Sum of the losses of the batch, and the weight that makes it a mean. */
+  lossSum: number;
+  lossWeight: number;
+}
+
+/** Runs the graphs of one package in this thread, and owns every buffer: what the worker holds. */
+export class Engine {
+  private counters: Counters = { step: 0, skipped: 0, skippedInRow: 0 };
+  private readonly store: Store;
+  private readonly random: RandomInputs;
+  private readonly phases: Phases;
+
+  private constructor(
+    readonly manifest: Manifest,
+    private readonly graphs: PackageGraphs,
+    folder: string,
+    private readonly options: { seed: number; driver: "fused" | "phases" },
+  ) {
+    this.store = new Store(folder, manifest);
+    this.random = new RandomInputs(manifest, options.seed);
+    this.phases = new Phases(manifest, graphs, this.store);
+  }
+
+  static async open(folder: string, options: EngineOptions = {}): Promise<Engine> {
+    const { seed, driver, ...session } = resolveOptions(options);
+    const manifest = readManifest(folder);
+    await requireProvider(session);
+    return new Engine(manifest, new PackageGraphs(folder, manifest, session), folder, { seed, driver });
+  }
+
+  /**
+   * One training step over one or more micro-batches. `hyper` overrides the manifest's defaults for this step. A step whose
+   * loss or gradient is not finite leaves parameters and state as they were; it is counted, and t does not advance.
+   */
+  async step(micro: readonly Feeds[], hyper: Hyper = {}): Promise<StepResult> {
+    check(micro.length > 0, "a step needs at least one batch");
+    for (const name of Object.keys(hyper)) {
+      const known = Object.keys(this.manifest.hyper);
+      check(
+        known.includes(name),
+        () => `hyper-parameter "${name}" is not one of ${known.join(", ")}${didYouMean(name, known)}`,
+      );
+    }
+    const batches = micro.map((batch) => prepareBatch(this.manifest, batch));
+    const variant = scheduledGraph(this.manifest.schedule, this.counters.step);
+    const fused = batches.length === 1 && this.options.driver === "fused";
+    const sources = this.sources(null, hyper);
+    const { updates, diagnostics } = fused
+      ? await this.fusedStep(await this.graphs.get(variant), { ...sources, batch: must(batches[0], "the batch") })
+      : await this.phases.step(batches, variant, sources);
+    const finite = ["loss", "perturbed_loss"].every((name) => Number.isFinite(diagnostics[name] ?? 0));
+    const wasSkipped = (diagnostics.skipped ?? 0) !== 0 || !finite;
+    diagnostics.skipped = Number(wasSkipped);
+    if (wasSkipped) {
+      this.counters.skipped++;
+      this.counters.skippedInRow++;
+    } else {
+      this.store.flip(updates);
+      this.counters.step++;
+      this.counters.skippedInRow = 0;
+    }
+    return { ...this.counters, wasSkipped, variant, diagnostics };
+  }
+
+  /** The loss and the outputs of a batch, in evaluation mode. */
+  async evaluate(batch: Feeds): Promise<EvaluationResult> {
+    const { loss_sum: sum, loss_weight: weight, ...outputs } = await this.inference("evaluate", batch);
+    return { outputs, lossSum: scalarOf(must(sum, "loss_sum")), lossWeight: scalarOf(must(weight, "loss_weight")) };
+  }
+
+  /** The outputs of a batch, in evaluation mode; it needs no labels. */
+  forward(batch: Feeds): Promise<Record<string, HostTensor>> {
+    return this.inference("forward", batch);
+  }
+
+  /** Copies of parameters or state. */
+  read(names: readonly string[]): Record<string, HostTensor> {
+    return Object.fromEntries(names.map((name) => [name, this.store.read(name)]));
+  }
+
+  write(values: Readonly<Record<string, HostTensor>>): void {
+    for (const [name, value] of Object.entries(values)) this.store.write(name, value);
+  }
+
+  getCounters(): Counters {
+    return { ...this.counters };
+  }
+
+  /** Writes parameters, state and counters to a safetensors file: with the data's position, all that a resume needs. */
+  saveState(path: string): void {
+    const { step, skipped, skippedInRow } = this.counters;
+    this.store.save(path, {
+      step: String(step),
+      skipped: String(skipped),
+      skipped_in_row: String(skippedInRow),
+      seed: String(this.options.seed),
+    });
+  }
+
+  /** Goes back to what `saveState` wrote; the seed must be the same. */
+  loadState(path: string): Counters {
+    const metadata = this.store.load(path);
+    const count = (name: string): number => {
+      const value = Number(metadata.get(name) ?? NaN);
+      check(
+        Number.isSafeInteger(value),
+        `${path}: its metadata has no whole number "${name}"; it is not a saved state`,
+      );
+      return value;
+    };
+    check(
+      count("seed") === this.options.seed,
+      `${path}: it was written with seed ${count("seed")}, this run has ${this.options.seed}; use the same`,
+    );
+    this.counters = { step: count("step"), skipped: count("skipped"), skippedInRow: count("skipped_in_row") };
+    return this.getCounters();
+  }
+
+  /** Writes parameters and buffers in the layout of the package's `weights.safetensors`. */
+  saveWeights(path: string): void {
+    this.store.save(path, {}, this.store.weightNames());
+  }
+
+  async close(): Promise<void> {
+    await this.graphs.release();
+  }
+
+  private sources(batch: PreparedBatch | null, hyper: Hyper): Sources {
+    const { step, skippedInRow } = this.counters;
+    const moment: Moment = { step, attempt: skippedInRow, micro: 0 };
+    const held = (name: string) => this.store.current(name);
+    return { batch, moment, hyper, random: this.random, manifest: this.manifest, held };
+  }
+
+  private async fusedStep(graph: PackageGraph, sources: Sources) {
+    const scalars = new Map(
+      [...graph.outputs].filter((name) => !name.startsWith("next/")).map((name) => [name, null] as const),
+    );
+    const updates = graph.updates.map((name) => [`next/${name}`, this.store.twin(name)] as const);
+    const results = await graph.run(feedsOf(graph, sources), Object.fromEntries([...updates, ...scalars]));
+    const diagnostics: Record<string, number> = {};
+    for (const [name, tensor] of Object.entries(results)) {
+      if (tensor.size === 1) diagnostics[name] = scalarOf(unwrap(tensor));
+    }
+    return { updates: graph.updates, diagnostics };
+  }
+
+  private async inference(key: string, batch: Feeds): Promise<Record<string, HostTensor>> {
+    const graph = await this.graphs.get(key);
+    const feeds = feedsOf(graph, this.sources(prepareBatch(this.manifest, batch), {}));
+    const results = await graph.run(feeds, Object.fromEntries([...graph.outputs].map((name) => [name, null])));
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, unwrap(tensor)]));
+  }
+}

@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import type { InferenceSession, Tensor } from "onnxruntime-node";
+import type { Manifest } from "../format/manifest.js";
+import { checkGraphInputs, describeInput, type InputRole } from "../format/ports.js";
+import { check, must } from "../util/assert.js";
+import { didYouMean } from "../util/suggest.js";
+import type { SessionOptions } from "./options.js";
+import { openSession, runError } from "./session.js";
+
+/** An opened graph of a package. */
+export class PackageGraph {
+  readonly inputs: readonly { name: string; role: InputRole }[];
+  readonly outputs: ReadonlySet<string>;
+  /** Parameters, state and buffers that it gives new values. */
+  readonly updates: readonly string[];
+
+  constructor(
+    readonly path: string,
+    private readonly session: InferenceSession,
+    manifest: Manifest,
+  ) {
+    const inputs = session.inputMetadata.map((m) => {
+      check(m.isTensor, `${path}: input "${m.name}" is not a tensor; the file is not of this package`);
+      return { name: m.name, dtype: m.type, shape: m.shape };
+    });
+    checkGraphInputs(manifest, path, inputs);
+    this.inputs = inputs.map(({ name }) => ({ name, role: must(describeInput(manifest, name), name).role }));
+    this.outputs = new Set(session.outputNames);
+    this.updates = session.outputNames.filter((name) => name.startsWith("next/")).map((name) => name.slice(5));
+    for (const name of this.updates) {
+      const role = describeInput(manifest, name)?.role;
+      check(
+        role === "parameter" || role === "state",
+        `${path}: output "next/${name}": manifest.json has no parameter or state "${name}"; the file is not of this package`,
+      );
+    }
+  }
+
+  /**
+   * Runs the graph. Outputs that have a tensor in `fetches` are written there, those with null come back in new memory;
+   * others are not computed. The returned tensors are copies where a buffer was given, so only the null ones are returned.
+   */
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches: Readonly<Record<string, Tensor | null>>,
+  ): Promise<Record<string, Tensor>> {
+    try {
+      const results = await this.session.run(feeds, fetches);
+      return Object.fromEntries(Object.entries(results).filter(([name]) => fetches[name] === null));
+    } catch (error) {
+      throw runError(this.path, error);
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+/** The graphs of a package, each opened when it is first needed. */
+export class PackageGraphs {
+  private readonly opened = new Map<string, PackageGraph>();
+
+  constructor(
+    private readonly folder: string,
+    private readonly manifest: Manifest,
+    private readonly options: SessionOptions,
+  ) {}
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.manifest.graphs, key);
+  }
+
+  async get(key: string): Promise<PackageGraph> {
+    const known = this.opened.get(key);
+    if (known) return known;
+    const { graphs } = this.manifest;
+    const file = Object.hasOwn(graphs, key) ? graphs[key] : undefined;
+    check(file !== undefined, () => {
+      return `${this.folder}: the package has no graph "${key}"${didYouMean(key, Object.keys(graphs))}`;
+    });
+    const path = join(this.folder, file);
+    const graph = new PackageGraph(path, await openSession(path, this.options), this.manifest);
+    this.opened.set(key, graph);
+    return graph;
+  }
+
+  async release(): Promise<void> {
+    const graphs = [...this.opened.values()];
+    this.opened.clear();
+    for (const graph of graphs) await graph.release();
+  }
+}

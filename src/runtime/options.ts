@@ -1,0 +1,69 @@
+import { availableParallelism } from "node:os";
+import { check } from "../util/assert.js";
+import { didYouMean } from "../util/suggest.js";
+import { providers } from "./providers/index.js";
+import type { Provider } from "./providers/provider.js";
+
+const levels = ["disabled", "basic", "extended", "all"] as const;
+const drivers = ["fused", "phases"] as const;
+
+/** How a package is opened. ONNX Runtime ignores session options that it does not know; these are checked. */
+export interface EngineOptions {
+  /** cpu (default), cuda, dml or webgpu. */
+  provider?: string | undefined;
+  /** Which GPU, for cuda and dml. */
+  deviceId?: number | undefined;
+  /** Threads within an operator; default: the cores that this process may use. Results depend on it bit for bit. */
+  threads?: number | undefined;
+  /** Graph optimization level; default `all`. */
+  level?: (typeof levels)[number] | undefined;
+  /** Seed of every random input; default 0. */
+  seed?: number | undefined;
+  /** `phases` takes the step apart, with less memory at a time; several micro-batches always go that way. */
+  driver?: (typeof drivers)[number] | undefined;
+}
+
+const known = ["provider", "deviceId", "threads", "level", "seed", "driver"] as const satisfies (keyof EngineOptions)[];
+
+/** What sessions are opened with. */
+export interface SessionOptions {
+  provider: Provider;
+  deviceId: number | undefined;
+  threads: number;
+  level: (typeof levels)[number];
+}
+
+/** Options with their defaults filled in. */
+export interface ResolvedOptions extends SessionOptions {
+  seed: number;
+  driver: (typeof drivers)[number];
+}
+
+/** Checks every option, unknown ones too, and fills in the defaults. */
+export function resolveOptions(options: EngineOptions): ResolvedOptions {
+  for (const key of Object.keys(options)) {
+    check(
+      (known as readonly string[]).includes(key),
+      () => `option "${key}" is not known; known are ${known.join(", ")}${didYouMean(key, known)}`,
+    );
+  }
+  const {
+    provider = "cpu",
+    deviceId,
+    threads = availableParallelism(),
+    level = "all",
+    seed = 0,
+    driver = "fused",
+  } = options;
+  const found = providers.get(provider);
+  check(found, `provider "${provider}" is not known; use one of ${[...providers.keys()].join(", ")}`);
+  check(Number.isInteger(threads) && threads > 0, `threads: ${threads}; a whole number from 1 on expected`);
+  check(levels.includes(level), `level: "${level}"; one of ${levels.join(", ")} expected`);
+  check(
+    deviceId === undefined || (Number.isInteger(deviceId) && deviceId >= 0),
+    `deviceId: ${deviceId}; a whole number from 0 on expected`,
+  );
+  check(Number.isSafeInteger(seed), `seed: ${seed}; a whole number expected`);
+  check(drivers.includes(driver), `driver: "${driver}"; one of ${drivers.join(", ")} expected`);
+  return { provider: found, deviceId, threads, level, seed, driver };
+}

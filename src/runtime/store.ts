@@ -1,0 +1,144 @@
+import { join } from "node:path";
+import type { Tensor } from "onnxruntime-node";
+import { weightsFile, type Manifest } from "../format/manifest.js";
+import { SafetensorsFile, writeSafetensors } from "../format/safetensors.js";
+import { check, must } from "../util/assert.js";
+import type { DType } from "../util/dtype.js";
+import { sizeOf } from "../util/shape.js";
+import { didYouMean } from "../util/suggest.js";
+import { allocate, bytesOf, holds, wrap, type HostData, type HostTensor } from "./tensors.js";
+
+interface Slot {
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  /** What graphs read. */
+  current: Tensor;
+  /** What a graph writes `next/…` into; made when first needed, so that frozen parameters have none. */
+  twin: Tensor | null;
+}
+
+/**
+ * The parameters and the state of a package, each in two buffers: a graph reads one and writes its `next/…` into the other,
+ * and `flip` swaps them. Nothing is copied, and a step that is not taken leaves no trace.
+ */
+export class Store {
+  private readonly slots = new Map<string, Slot>();
+
+  constructor(
+    private readonly folder: string,
+    private readonly manifest: Manifest,
+  ) {
+    SafetensorsFile.using(join(folder, weightsFile), (file) => {
+      for (const [name, { dtype, shape }] of Object.entries(manifest.parameters)) {
+        this.add(name, dtype, shape, (data) => load(file, name, name, dtype, shape, data));
+      }
+      for (const [name, { dtype, shape, init }] of Object.entries(manifest.state)) {
+        this.add(name, dtype, shape, (data) => {
+          if ("tensor" in init) load(file, init.tensor, name, dtype, shape, data);
+          else fill(data, init.fill);
+        });
+      }
+    });
+  }
+
+  has(name: string): boolean {
+    return this.slots.has(name);
+  }
+
+  names(): string[] {
+    return [...this.slots.keys()];
+  }
+
+  current(name: string): Tensor {
+    return this.slot(name).current;
+  }
+
+  /** The buffer for the new value of `name`. */
+  twin(name: string): Tensor {
+    const slot = this.slot(name);
+    return (slot.twin ??= wrap(slot.dtype, allocate(slot.dtype, sizeOf(slot.dims), `"${name}"`), slot.dims));
+  }
+
+  /** Makes the new values of `names` the current ones. */
+  flip(names: Iterable<string>): void {
+    for (const name of names) {
+      const slot = this.slot(name);
+      const next = must(slot.twin, `the new value of "${name}"`);
+      slot.twin = slot.current;
+      slot.current = next;
+    }
+  }
+
+  /** A copy of the value of `name`. */
+  read(name: string): HostTensor {
+    const { dtype, dims, current } = this.slot(name);
+    return { dtype, dims, data: (current.data as HostData).slice() };
+  }
+
+  write(name: string, value: HostTensor): void {
+    const { dtype, dims, current } = this.slot(name);
+    check(
+      value.dtype === dtype && value.dims.join() === dims.join() && holds(value.data, dtype),
+      `"${name}" is ${dtype}[${dims.join(",")}]; ${value.dtype}[${value.dims.join(",")}] came`,
+    );
+    bytesOf(current.data as HostData).set(bytesOf(value.data));
+  }
+
+  /** Writes parameters and state to a safetensors file; `names` limits which. */
+  save(path: string, metadata: Readonly<Record<string, string>>, names: Iterable<string> = this.slots.keys()): void {
+    const tensors = [...names].map((name) => {
+      const { dtype, dims, current } = this.slot(name);
+      return { name, dtype, shape: dims, bytes: bytesOf(current.data as HostData) };
+    });
+    writeSafetensors(path, tensors, metadata);
+  }
+
+  /** Reads parameters and state back, every one of them; returns the file's metadata. */
+  load(path: string): ReadonlyMap<string, string> {
+    return SafetensorsFile.using(path, (file) => {
+      // All of the file is checked before any of it is taken.
+      for (const [name, { dtype, dims }] of this.slots) checkEntry(file, name, name, dtype, dims);
+      for (const [name, { current }] of this.slots) file.readInto(name, bytesOf(current.data as HostData));
+      return file.metadata;
+    });
+  }
+
+  /** Names that make up `weights.safetensors`: the parameters and the state that starts from a tensor there. */
+  weightNames(): string[] {
+    const { parameters, state } = this.manifest;
+    const buffers = Object.keys(state).filter((name) => "tensor" in must(state[name], name).init);
+    return [...Object.keys(parameters), ...buffers];
+  }
+
+  private add(name: string, dtype: DType, dims: readonly number[], initialize: (data: HostData) => void): void {
+    const where = `${join(this.folder, "manifest.json")}: "${name}"`;
+    const data = allocate(dtype, sizeOf(dims), where);
+    initialize(data);
+    this.slots.set(name, { dtype, dims, current: wrap(dtype, data, dims), twin: null });
+  }
+
+  private slot(name: string): Slot {
+    const slot = this.slots.get(name);
+    check(slot, () => `the package has no parameter or state "${name}"${didYouMean(name, this.slots.keys())}`);
+    return slot;
+  }
+}
+
+function fill(data: HostData, value: number): void {
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.fill(BigInt(value));
+  else data.fill(value);
+}
+
+function checkEntry(file: SafetensorsFile, key: string, name: string, dtype: DType, dims: readonly number[]): void {
+  const entry = file.entry(key);
+  check(
+    entry.dtype === dtype && entry.shape.join() === dims.join(),
+    `${file.path}: "${key}" is ${entry.dtype}[${entry.shape.join(",")}]; ` +
+      `"${name}" is ${dtype}[${dims.join(",")}] in manifest.json`,
+  );
+}
+
+function load(file: SafetensorsFile, key: string, name: string, dtype: DType, dims: readonly number[], data: HostData) {
+  checkEntry(file, key, name, dtype, dims);
+  file.readInto(key, bytesOf(data));
+}
