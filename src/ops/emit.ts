@@ -199,3 +199,6 @@ export const floats = (b: B, values: readonly number[], like: V): V =>
   b.constant(Tensor.of(like.dtype, [values.length], values));
 
 export { floatAttribute as float, int, ints };
+
+/** The shape of a scalar. */
+export const emptyShape = (): Tensor => Tensor.int64s([]);

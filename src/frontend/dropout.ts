@@ -1,0 +1,44 @@
+import type { Graph, Node, Value } from "../ir/graph.js";
+import * as e from "../ops/emit.js";
+import type { RuleBuilder } from "../ops/rule.js";
+import { UserError } from "../util/assert.js";
+import type { Dim } from "../util/shape.js";
+
+/** A Dropout in training mode, and the keep mask that training feeds it: bool, true with probability `keep`. */
+export interface DropoutMask {
+  node: Node;
+  /** Name of the graph input. */
+  name: string;
+  keep: number;
+  shape: readonly Dim[];
+}
+
+/**
+ * The Dropouts of `graph` that are in training mode, in order. Their masks are inputs of the training graphs: the same
+ * mask serves both passes of a step and the HVP, and comes back after a resume.
+ */
+export function findDropouts(graph: Graph): DropoutMask[] {
+  const masks: DropoutMask[] = [];
+  for (const node of graph.nodes) {
+    if (node.op !== "Dropout") continue;
+    const ratio = constantScalar(graph, node.inputs[1]) ?? 0.5;
+    const training = (constantScalar(graph, node.inputs[2]) ?? 0) !== 0;
+    if (!training || ratio === 0) continue;
+    if (node.outputs[1]) {
+      throw new UserError(`${node.label}: the model reads its mask; only its data output can be trained through`);
+    }
+    const shape = node.input(0).shape;
+    if (!shape) throw new UserError(`${node.label}: the rank of its input is not known, so no mask can be drawn`);
+    masks.push({ node, name: `random/dropout/${masks.length}`, keep: 1 - ratio, shape });
+  }
+  return masks;
+}
+
+/** x · mask / keep. */
+export function emitDropout(b: RuleBuilder, x: Value, mask: Value, keep: number): Value {
+  return e.mul(b, x, e.scale(b, e.cast(b, mask, x.dtype), 1 / keep));
+}
+
+function constantScalar(graph: Graph, v: Value | null | undefined): number | undefined {
+  return v ? graph.initializers.get(v)?.numbers()[0] : undefined;
+}

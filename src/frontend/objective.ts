@@ -1,0 +1,131 @@
+import { gradient, hvpOfGradient } from "../autodiff/hvp.js";
+import { instantiate } from "../ir/copy.js";
+import { tensorType, type Graph, type Value } from "../ir/graph.js";
+import * as e from "../ops/emit.js";
+import type { RuleBuilder } from "../ops/rule.js";
+import { must } from "../util/assert.js";
+import type { Dim } from "../util/shape.js";
+import { emitDropout, type DropoutMask } from "./dropout.js";
+import { emitLoss, type Loss, type LossOptions } from "./losses.js";
+import type { Parameter } from "./parameters.js";
+
+/** Values of a builder by parameter name, in the order of the parameters. */
+export type Params = ReadonlyMap<string, Value>;
+
+/** A model ready to be trained: its typed graph, its parameters, what it outputs and what it loses. */
+export interface Source {
+  graph: Graph;
+  /** Graph inputs that a batch feeds, by their names in packages. */
+  inputs: ReadonlyMap<string, Value>;
+  outputs: ReadonlyMap<string, Value>;
+  parameters: readonly Parameter[];
+  dropouts: readonly DropoutMask[];
+  loss: LossSpec;
+}
+
+export type LossSpec =
+  | { kind: "computed"; options: LossOptions; logits: Value }
+  /** The model computes its own loss, a scalar mean over the rows of the batch. */
+  | { kind: "output"; value: Value };
+
+/** Values that one batch gives: model inputs by name, labels, dropout masks by name. */
+export interface BatchValues {
+  inputs: ReadonlyMap<string, Value>;
+  labels: Value | null;
+  random: ReadonlyMap<string, Value>;
+}
+
+export interface Evaluation extends Loss {
+  outputs: ReadonlyMap<string, Value>;
+  /** ∇L for every trainable parameter; zeros where the loss does not depend on one. */
+  grads(): Params;
+  /** ∇²L v, sharing all that `grads` computed. */
+  hvp(v: Params): Params;
+}
+
+/** Type of the labels, or null where the model computes its own loss. */
+export function labelsType(loss: LossSpec): { dtype: "int64" | "float32"; shape: readonly Dim[] } | null {
+  if (loss.kind === "output") return null;
+  const dims = loss.logits.dims;
+  if (loss.options.kind === "cross-entropy") return { dtype: "int64", shape: dims.slice(0, -1) };
+  const squeezed = loss.options.kind === "mse" && dims.length === 2 && dims[1] === 1;
+  return { dtype: "float32", shape: squeezed ? dims.slice(0, 1) : dims };
+}
+
+/**
+ * The loss of `source` at parameters `params`, as new nodes of `b`. Whatever does not depend on the parameters (attention
+ * masks, shapes) is shared between evaluations in one builder.
+ */
+export function evaluate(
+  b: RuleBuilder,
+  source: Source,
+  params: Params,
+  batch: BatchValues,
+  training: boolean,
+): Evaluation {
+  const map = forward(b, source, params, batch, training, [...source.outputs.values()]);
+  const outputs = new Map([...source.outputs].map(([name, v]) => [name, must(map.get(v), `output "${name}"`)]));
+  const loss = lossOf(b, source, map, batch);
+  const trainable = source.parameters.filter((p) => p.trainable);
+  const at = trainable.map((p) => must(params.get(p.name), `parameter "${p.name}"`));
+  let grads: (Value | null)[] | undefined;
+  const gradients = (): (Value | null)[] => (grads ??= gradient(b, loss.loss, at));
+  const named = (values: readonly (Value | null)[]): Params =>
+    new Map(trainable.map((p, i) => [p.name, values[i] ?? e.fullLike(b, 0, must(at[i], p.name))]));
+  return {
+    ...loss,
+    outputs,
+    grads: () => named(gradients()),
+    hvp: (v) =>
+      named(
+        hvpOfGradient(
+          b,
+          gradients(),
+          at,
+          trainable.map((p) => v.get(p.name) ?? null),
+        ),
+      ),
+  };
+}
+
+/** Copies what `wanted` values need into `b`; with `training` false every Dropout is the identity. */
+export function forward(
+  b: RuleBuilder,
+  source: Source,
+  params: Params,
+  batch: Pick<BatchValues, "inputs" | "random">,
+  training: boolean,
+  wanted: readonly Value[],
+): Map<Value, Value> {
+  const bindings = new Map<Value, Value>();
+  for (const [name, v] of source.inputs) bindings.set(v, must(batch.inputs.get(name), `input "${name}"`));
+  for (const p of source.parameters) bindings.set(p.value, must(params.get(p.name), `parameter "${p.name}"`));
+  const masks = new Map(source.dropouts.map((d) => [d.node, d]));
+  const roots = source.loss.kind === "computed" ? [...wanted, source.loss.logits] : [...wanted, source.loss.value];
+  return instantiate(b, source.graph, bindings, roots, (node, inputs) => {
+    if (node.op !== "Dropout" && node.op !== "Identity") return null;
+    const x = must(inputs[0], `${node.label}: input`);
+    const mask = masks.get(node);
+    if (!training || !mask) return [x];
+    return [emitDropout(b, x, must(batch.random.get(mask.name), mask.name), mask.keep)];
+  });
+}
+
+/** Emits the loss over the copied values. */
+export function lossOf(
+  b: RuleBuilder,
+  source: Source,
+  map: ReadonlyMap<Value, Value>,
+  batch: Pick<BatchValues, "inputs" | "labels">,
+): Loss {
+  const spec = source.loss;
+  if (spec.kind === "computed") {
+    const logits = must(map.get(spec.logits), "the logits");
+    return emitLoss(b, spec.options, logits, must(batch.labels, "labels"));
+  }
+  const loss = must(map.get(spec.value), "the loss");
+  const first = must([...batch.inputs.values()][0], "a model input");
+  const rows = e.cast(b, e.squeeze(b, e.dimOf(b, first, 0), [0]), loss.dtype);
+  const scalar = e.reshapeTo(b, loss, b.constant(e.emptyShape()), tensorType(loss.dtype, []));
+  return { loss: scalar, sum: e.mul(b, scalar, rows), weight: rows };
+}

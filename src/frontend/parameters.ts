@@ -1,0 +1,126 @@
+import type { Graph, Node, Value } from "../ir/graph.js";
+import { activeValues, ancestors, carriesDerivatives } from "../autodiff/active.js";
+import { UserError } from "../util/assert.js";
+
+/** A tensor that training may change. */
+export interface Parameter {
+  /** Its name in packages, checkpoints and messages. */
+  name: string;
+  /** The initializer that it is in the source graph. */
+  value: Value;
+  initializer: string;
+  /** The exporter stored the transpose of what the name says (a folded `Transpose`). */
+  transposed: boolean;
+  trainable: boolean;
+  group: string;
+}
+
+/** Constants that exporters keep under a module's name though nothing learns them. */
+const buffers =
+  /(^|[._/])(running_mean|running_var|num_batches_tracked|inv_freq|original_inv_freq|masked_bias|attention_mask|position_ids|token_type_ids|pe|embed_scale)$/;
+
+/** Names that exporters invent for tensors that lost their own. */
+const anonymous = /^(onnx::\w+|val_\d+|_?constant\w*|_val_\d+|scalar_tensor\w*|\d+|ortshared_.*|const\w*)$/i;
+
+/** Initializers of the batch statistics: inputs 3 and 4 of BatchNormalization. */
+function statistics(nodes: readonly Node[]): Set<Value> {
+  const found = new Set<Value>();
+  for (const n of nodes) {
+    if (n.op !== "BatchNormalization") continue;
+    for (const v of [n.inputs[3], n.inputs[4]]) if (v) found.add(v);
+  }
+  return found;
+}
+
+/**
+ * The initializers of `graph` that training may change: floating point, on a differentiable way to `outputs`, not a
+ * buffer, and either named by a module or a weight that an exporter folded into an anonymous tensor. Such a weight gets
+ * the name that its neighbours and its node's path tell. Tied weights are one initializer and stay one parameter.
+ */
+export function findParameters(graph: Graph, outputs: readonly Value[]): Parameter[] {
+  const nodes = ancestors(graph.nodes, outputs);
+  const candidates = [...graph.initializers.keys()].filter(carriesDerivatives);
+  const consumers = new Map<Value, Node[]>();
+  for (const n of nodes) for (const v of n.inputs) if (v) consumers.set(v, [...(consumers.get(v) ?? []), n]);
+  const reaching = reachingOutputs(nodes, candidates, outputs);
+  const excluded = statistics(nodes);
+  const taken = new Set([...graph.initializers.keys()].map((v) => v.name));
+  const parameters: Parameter[] = [];
+  for (const value of candidates) {
+    if (!reaching.has(value) || excluded.has(value) || buffers.test(value.name)) continue;
+    let name = value.name;
+    let transposed = false;
+    if (anonymous.test(name)) {
+      if (value.dims.length < 2) continue;
+      const recovered = recoverName(value, consumers);
+      if (!recovered) continue;
+      transposed = recovered.transposed;
+      name = recovered.name;
+      for (let i = 1; taken.has(name); i++) name = `${recovered.name}.${i}`;
+      taken.add(name);
+    } else if (value.dims.length === 0 && !/[._/](weight|bias|scale|gamma|alpha|temperature|logit_scale)$/.test(name)) {
+      continue;
+    }
+    parameters.push({ name, value, initializer: value.name, transposed, trainable: true, group: "default" });
+  }
+  return parameters;
+}
+
+/** Which of `candidates` lie on a differentiable way to one of `outputs`. */
+function reachingOutputs(nodes: readonly Node[], candidates: readonly Value[], outputs: readonly Value[]): Set<Value> {
+  const active = activeValues(nodes, candidates, "vjp");
+  const wanted = new Set(outputs.filter((o) => active.has(o)));
+  for (const node of [...nodes].reverse()) {
+    if (!node.outputs.some((o) => o && wanted.has(o))) continue;
+    for (const v of node.reads()) if (active.has(v)) wanted.add(v);
+  }
+  return new Set(candidates.filter((v) => wanted.has(v)));
+}
+
+/** The module path of a weight that lost its name: from its bias, else from the path of the node that reads it. */
+function recoverName(
+  value: Value,
+  consumers: ReadonlyMap<Value, Node[]>,
+): { name: string; transposed: boolean } | null {
+  for (const node of consumers.get(value) ?? []) {
+    const position = node.inputs.indexOf(value);
+    const isProduct = node.op === "MatMul" || node.op === "Gemm";
+    if (!isProduct || position !== 1) continue;
+    const transposed = node.op === "MatMul" || node.int("transB", 0) === 0;
+    for (const next of consumers.get(node.output()) ?? []) {
+      if (next.op !== "Add") continue;
+      const bias = next.inputs.find((v) => v?.name.endsWith(".bias"));
+      if (bias) return { name: `${bias.name.slice(0, -".bias".length)}.weight`, transposed };
+    }
+    const path = modulePath(node);
+    if (path) return { name: `${path}.weight`, transposed };
+  }
+  return null;
+}
+
+/** `/encoder/layer.0/query/MatMul` → `encoder.layer.0.query`; also the scopes that `torch.export` keeps as metadata. */
+function modulePath(node: Node): string | null {
+  const parts = node.name.split("/").filter((p) => p !== "");
+  if (parts.length < 2) return null;
+  return parts.slice(0, -1).join(".");
+}
+
+/** Marks what `train` and `freeze` (name globs) select; throws where nothing is left to train. */
+export function selectTrainable(
+  parameters: readonly Parameter[],
+  matches: { train?: (name: string) => boolean; freeze?: (name: string) => boolean },
+): void {
+  for (const p of parameters) {
+    p.trainable = (matches.train?.(p.name) ?? true) && !(matches.freeze?.(p.name) ?? false);
+  }
+  if (parameters.length === 0) {
+    throw new UserError(
+      "the model has no trainable parameter: no floating-point initializer reaches the loss; export it with its weights inside",
+    );
+  }
+  if (!parameters.some((p) => p.trainable)) {
+    throw new UserError(
+      `no parameter is left to train: all ${parameters.length} are frozen; loosen --freeze or --train (names look like "${parameters[0]?.name ?? ""}")`,
+    );
+  }
+}
