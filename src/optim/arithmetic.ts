@@ -1,0 +1,51 @@
+import type { Value } from "../ir/graph.js";
+import * as e from "../ops/emit.js";
+import type { RuleBuilder } from "../ops/rule.js";
+import { must } from "../util/assert.js";
+import type { Params } from "./part.js";
+
+/** The entry of every parameter, mapped. */
+export function mapParams(params: Params, f: (value: Value, name: string) => Value): Map<string, Value> {
+  return new Map([...params].map(([name, v]) => [name, f(v, name)]));
+}
+
+export const at = (params: Params, name: string): Value => must(params.get(name), `an entry for parameter "${name}"`);
+
+/** Σₖ f(tensor k), each a scalar: a running float32 sum over all elements would lose digits. */
+export function sumOver(b: RuleBuilder, params: Params, f: (value: Value, name: string) => Value): Value {
+  const terms = [...params].map(([name, v]) => f(v, name));
+  return terms.length === 1 ? must(terms[0], "a parameter") : b.op("Sum", terms);
+}
+
+/** Σ xᵢ² over one tensor, `[]`. */
+export const sumSquares = (b: RuleBuilder, x: Value): Value => b.op("ReduceSumSquare", [x], { keepdims: e.int(0) });
+
+/** ‖x‖₂ over all parameters, `[]`. */
+export const globalNorm = (b: RuleBuilder, params: Params): Value =>
+  e.sqrt(
+    b,
+    sumOver(b, params, (x) => sumSquares(b, x)),
+  );
+
+/** Whether a scalar is neither infinite nor NaN: only then x − x = 0. */
+export const isFinite = (b: RuleBuilder, x: Value): Value => e.equal(b, e.sub(b, x, x), e.scalarLike(b, 0, x));
+
+/** Whether every element is finite; a plain sum overflows only where the elements all but do. */
+export const allFinite = (b: RuleBuilder, params: Params): Value =>
+  isFinite(
+    b,
+    sumOver(b, params, (x) => e.sumAll(b, x)),
+  );
+
+/** numerator / norm, and 0 where the norm is zero or not finite. */
+export function guardedRatio(b: RuleBuilder, numerator: Value, norm: Value): Value {
+  const zero = e.scalarLike(b, 0, norm);
+  const usable = e.and(b, e.greater(b, norm, zero), isFinite(b, norm));
+  return e.where(b, usable, e.div(b, numerator, e.where(b, usable, norm, e.scalarLike(b, 1, norm))), zero);
+}
+
+/** β·average + (1 − β)·x. */
+export const ema = (b: RuleBuilder, beta: Value, average: Value, x: Value): Value =>
+  e.add(b, e.mul(b, beta, average), e.mul(b, oneMinus(b, beta), x));
+
+export const oneMinus = (b: RuleBuilder, x: Value): Value => e.sub(b, e.scalarLike(b, 1, x), x);

@@ -1,0 +1,16 @@
+import { z } from "zod";
+import type { Ascent } from "../part.js";
+
+const options = z.object({});
+
+/** No ascent: one gradient a step, at w. */
+export const none: Ascent<typeof options> = {
+  name: "none",
+  summary: "no perturbation: the base optimizer alone",
+  reference: "",
+  options,
+  hyper: () => [],
+  state: () => ({ tensors: [], scalars: [] }),
+  perturb: null,
+  curvature: null,
+};
