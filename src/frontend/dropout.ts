@@ -19,12 +19,14 @@ export interface DropoutMask {
  */
 export function findDropouts(graph: Graph): DropoutMask[] {
   const masks: DropoutMask[] = [];
+  const read = new Set<Value>(graph.outputs);
+  for (const node of graph.nodes) for (const v of node.reads()) read.add(v);
   for (const node of graph.nodes) {
     if (node.op !== "Dropout") continue;
     const ratio = constantScalar(graph, node.inputs[1]) ?? 0.5;
     const training = (constantScalar(graph, node.inputs[2]) ?? 0) !== 0;
     if (!training || ratio === 0) continue;
-    if (node.outputs[1]) {
+    if (node.outputs[1] && read.has(node.outputs[1])) {
       throw new UserError(`${node.label}: the model reads its mask; only its data output can be trained through`);
     }
     const shape = node.input(0).shape;

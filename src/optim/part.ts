@@ -68,22 +68,24 @@ export interface Part<Options extends ZodObject> {
   state(o: z.output<Options>): StateLayout;
 }
 
-/** How the point of the second gradient is found. `perturb` is null where there is no second pass. */
+/** For algorithms with curvature: the probe, and the new state from the probe and its HVP. */
+export interface CurvatureRefresh<Options extends ZodObject = ZodObject> {
+  estimator: string;
+  frequency(o: z.output<Options>): number;
+  probe(o: z.output<Options>): "normal" | "rademacher";
+  refresh(
+    c: StepContext,
+    o: z.output<Options>,
+    probe: Params,
+    hvp: Params,
+    s: State,
+  ): { next: State; diagnostics: Diagnostics };
+}
+
+/** How the point of the second gradient is found; without `perturb` there is no second pass. */
 export interface Ascent<Options extends ZodObject = ZodObject> extends Part<Options> {
-  perturb: ((c: StepContext, o: z.output<Options>, w: Params, g: Params, s: State) => Perturbation) | null;
-  /** For algorithms with curvature: the probe, and the new state from the probe and its HVP. */
-  curvature: null | {
-    estimator: string;
-    frequency(o: z.output<Options>): number;
-    probe(o: z.output<Options>): "normal" | "rademacher";
-    refresh(
-      c: StepContext,
-      o: z.output<Options>,
-      probe: Params,
-      hvp: Params,
-      s: State,
-    ): { next: State; diagnostics: Diagnostics };
-  };
+  perturb?(c: StepContext, o: z.output<Options>, w: Params, g: Params, s: State): Perturbation;
+  curvature?: CurvatureRefresh<Options>;
 }
 
 /** How the weights move along the descent gradient. */

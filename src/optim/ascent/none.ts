@@ -11,6 +11,4 @@ export const none: Ascent<typeof options> = {
   options,
   hyper: () => [],
   state: () => ({ tensors: [], scalars: [] }),
-  perturb: null,
-  curvature: null,
 };

@@ -21,5 +21,4 @@ export const sam: Ascent<typeof options> = {
     const perturbed = mapParams(w, (x, name) => e.add(b, x, e.mul(b, scale, at(g, name))));
     return { perturbed, norm: e.mul(b, scale, norm) };
   },
-  curvature: null,
 };

@@ -1,0 +1,81 @@
+import type { Graph, Value } from "../ir/graph.js";
+import { UserError, check } from "../util/assert.js";
+import { findDropouts } from "./dropout.js";
+import type { LossOptions } from "./losses.js";
+import type { LossSpec, Source } from "./objective.js";
+import { findParameters, selectTrainable } from "./parameters.js";
+
+/** What to train of a model, and towards what. */
+export interface SourceOptions {
+  /** The loss to add on top of `logits`, or the model's own. */
+  loss: ({ logits?: string } & LossOptions) | { kind: "output"; output: string };
+  train?: (name: string) => boolean;
+  freeze?: (name: string) => boolean;
+  /** Group of a parameter by its name; "default" where none is given. */
+  group?: (name: string) => string;
+}
+
+/** Names that training packages give to graph inputs and outputs of their own. */
+const reserved = /^(grad|hvp|z|next|perturbed|perturbed_grad|hyper|random|state|curvature)\//;
+
+/** Looks up what the options name in a typed graph. Throws a UserError for each thing that is not there or cannot be. */
+export function findSource(graph: Graph, options: SourceOptions): Source {
+  const loss = findLoss(graph, options);
+  const target = loss.kind === "computed" ? loss.logits : loss.value;
+  const parameters = findParameters(graph, [target]);
+  selectTrainable(parameters, options);
+  for (const p of parameters) p.group = options.group?.(p.name) ?? "default";
+  const inputs = new Map<string, Value>();
+  for (const v of graph.inputs) {
+    if (graph.initializers.has(v)) continue;
+    const name = v.name === "labels" ? "labels_input" : v.name;
+    check(
+      !reserved.test(name),
+      `input "${v.name}": names under "${name.split("/")[0] ?? ""}/" belong to training packages; rename it`,
+    );
+    inputs.set(name, v);
+  }
+  const outputs = new Map<string, Value>();
+  for (const v of graph.outputs) {
+    if (loss.kind === "output" && v === loss.value) continue;
+    outputs.set(v.name === "labels" ? "labels_output" : v.name, v);
+  }
+  for (const p of parameters) {
+    check(!inputs.has(p.name), `"${p.name}" is the name of an input and of a parameter; rename one of them`);
+    check(!reserved.test(p.name), `parameter "${p.name}": its name belongs to training packages; rename it`);
+  }
+  return { graph, inputs, outputs, parameters, dropouts: findDropouts(graph), loss };
+}
+
+function findLoss(graph: Graph, { loss }: SourceOptions): LossSpec {
+  if (loss.kind === "output") {
+    const value = named(graph, loss.output, "--loss-output");
+    const size = (value.shape ?? []).reduce<number>((n, d) => (d === 1 ? n : NaN), 1);
+    check(size === 1, `output "${loss.output}" has shape [${value.dims.join(", ")}]; a loss is a scalar`);
+    return { kind: "output", value };
+  }
+  const { logits: name, ...options } = loss;
+  const floats = graph.outputs.filter((v) => v.type?.kind === "tensor" && v.dtype.startsWith("float"));
+  if (name === undefined) {
+    const only = floats[0];
+    if (!only || floats.length !== 1) {
+      const names = floats.map((v) => v.name).join(", ");
+      throw new UserError(
+        `the model has ${floats.length} floating-point outputs (${names}); name the logits with --logits`,
+      );
+    }
+    return { kind: "computed", options, logits: only };
+  }
+  return { kind: "computed", options, logits: named(graph, name, "--logits") };
+}
+
+function named(graph: Graph, name: string, flag: string): Value {
+  const value = graph.output(name);
+  if (value) {
+    check(value.shape, `output "${name}": the runtime does not know its rank`);
+    check(value.dtype === "float32", `output "${name}" is ${value.dtype}; training needs float32 models`);
+    return value;
+  }
+  const names = graph.outputs.map((v) => v.name);
+  throw new UserError(`${flag} ${name}: the model has no such output; it has ${names.join(", ")}`);
+}

@@ -1,0 +1,47 @@
+import { createReadStream } from "node:fs";
+import { createHash } from "node:crypto";
+import { basename } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { inlineFunctions, upgrade } from "../convert/index.js";
+import { findSource, type SourceOptions } from "../frontend/source.js";
+import type { Source } from "../frontend/objective.js";
+import type { Model } from "../ir/graph.js";
+import { constantsToInitializers } from "../passes/constants.js";
+import { loadModel } from "../serde/index.js";
+import { probeTypes } from "./probe.js";
+
+/** Where a package's model came from. */
+export interface Origin {
+  file: string;
+  sha256: string;
+  irVersion: number;
+  opset: number;
+}
+
+/** Reads a model, raises it to the working opset, inlines its functions and types every value. */
+export async function loadTyped(file: string): Promise<{ model: Model; origin: Origin }> {
+  const model = loadModel(file);
+  const origin = {
+    file: basename(file),
+    sha256: await sha256(file),
+    irVersion: model.irVersion,
+    opset: model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1,
+  };
+  inlineFunctions(model);
+  upgrade(model);
+  constantsToInitializers(model.graph);
+  await probeTypes(model);
+  return { model, origin };
+}
+
+/** `loadTyped`, then what the options name in it. */
+export async function loadSource(file: string, options: SourceOptions): Promise<{ source: Source; origin: Origin }> {
+  const { model, origin } = await loadTyped(file);
+  return { source: findSource(model.graph, options), origin };
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}
