@@ -1,0 +1,136 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { manifestFile, writeManifest } from "../format/manifest.js";
+import { writeSafetensors } from "../format/safetensors.js";
+import type { LossOptions } from "../frontend/losses.js";
+import { newModel, type Graph } from "../ir/graph.js";
+import { compose } from "../optim/compose.js";
+import { saveModel } from "../serde/index.js";
+import { UserError, must } from "../util/assert.js";
+import { writeFolderAtomically } from "../util/folder.js";
+import { loadSource } from "./load.js";
+import { describePackage, toolVersion, type HyperValues } from "./manifest.js";
+import { curvatureGraph, descendGraph, evaluateGraph, forwardGraph, gradientGraph, perturbGraph } from "./phases.js";
+import type { Recipe } from "./ports.js";
+import { stepGraph } from "./step.js";
+
+export interface PatchOptions {
+  /** The loss to add, or the model's own. `logits` may be left out where the model has one floating-point output. */
+  loss: ({ logits?: string } & LossOptions) | { kind: "output"; output: string };
+  /** The ascent: none, sam or curvsam. */
+  optimizer?: string;
+  /** Options of the ascent that shape the graphs, e.g. `{ frequency: 5 }`. */
+  optimizerOptions?: Record<string, unknown>;
+  /** The base optimizer: sgd or adamw. */
+  base?: string;
+  baseOptions?: Record<string, unknown>;
+  /** Defaults of hyper-parameters, by name: `{ lr: 2e-5 }`. */
+  hyper?: Record<string, number>;
+  /** Only parameters whose names match are trained. */
+  train?: (name: string) => boolean;
+  /** Parameters whose names match are not trained. */
+  freeze?: (name: string) => boolean;
+  /** Groups with hyper-parameters of their own; a parameter belongs to the first that matches, else to "default". */
+  groups?: readonly { name: string; match: (name: string) => boolean; hyper: Record<string, number> }[];
+  /** Replace the folder where it exists. */
+  force?: boolean;
+}
+
+/** What `patch` made, for reports. */
+export interface PatchReport {
+  folder: string;
+  parameters: number;
+  trainableParameters: number;
+  /** Elements of all trainable parameters. */
+  trainableElements: number;
+  dropouts: number;
+  graphs: Readonly<Record<string, { file: string; nodes: number }>>;
+}
+
+/**
+ * Reads the ONNX model `file` and writes the training package `folder`: the phases and the fused steps as plain ONNX
+ * graphs, the weights, and the manifest. The folder appears when it is whole.
+ *
+ * Throws a UserError for a model that cannot be read or differentiated, and for options that do not fit it.
+ */
+export async function patch(file: string, folder: string, options: PatchOptions): Promise<PatchReport> {
+  const optimizer = compose(options.optimizer ?? "curvsam", options.base ?? "sgd", {
+    ascent: options.optimizerOptions ?? {},
+    base: options.baseOptions ?? {},
+  });
+  const groups = options.groups ?? [];
+  const values: HyperValues = {
+    all: options.hyper ?? {},
+    groups: Object.fromEntries(groups.map((g) => [g.name, g.hyper])),
+  };
+  checkHyper(
+    optimizer.hyper.map((h) => h.name),
+    values,
+  );
+  const { source, origin } = await loadSource(file, {
+    loss: options.loss,
+    ...(options.train && { train: options.train }),
+    ...(options.freeze && { freeze: options.freeze }),
+    group: (name) => groups.find((g) => g.match(name))?.name ?? "default",
+  });
+  const groupedHyper = new Set(groups.flatMap((g) => Object.keys(g.hyper)));
+  const recipe: Recipe = { source, optimizer, groupedHyper };
+  const emitted = emitGraphs(recipe);
+  const graphs: Record<string, { file: string; nodes: number }> = {};
+  await writeFolderAtomically(folder, options.force ? isPackage : undefined, (temporary) => {
+    for (const [name, graph] of emitted) {
+      const model = newModel(graph);
+      model.producer = { name: "curvsam", version: toolVersion };
+      saveModel(model, join(temporary, `${name}.onnx`));
+      graphs[name] = { file: `${name}.onnx`, nodes: graph.nodes.length };
+    }
+    writeSafetensors(
+      join(temporary, "weights.safetensors"),
+      source.parameters.map((p) => {
+        const tensor = must(source.graph.initializers.get(p.value), `the weights of "${p.name}"`);
+        return { name: p.name, dtype: tensor.dtype, shape: tensor.dims, bytes: () => tensor.bytes() };
+      }),
+      { format: "pt" },
+    );
+    const files = Object.fromEntries(Object.entries(graphs).map(([name, g]) => [name, g.file]));
+    writeManifest(temporary, describePackage(recipe, origin, values, files));
+    return Promise.resolve();
+  });
+  const trainable = source.parameters.filter((p) => p.trainable);
+  return {
+    folder,
+    parameters: source.parameters.length,
+    trainableParameters: trainable.length,
+    trainableElements: trainable.reduce((n, p) => n + must(source.graph.initializers.get(p.value), p.name).size, 0),
+    dropouts: source.dropouts.length,
+    graphs,
+  };
+}
+
+/** Every graph of the package of `recipe`, by name. */
+export function emitGraphs(recipe: Recipe): Map<string, Graph> {
+  const { ascent } = recipe.optimizer;
+  const graphs = new Map<string, Graph>();
+  graphs.set("forward", forwardGraph(recipe));
+  graphs.set("evaluate", evaluateGraph(recipe));
+  graphs.set("gradient", gradientGraph(recipe, false));
+  if (ascent.curvature) {
+    graphs.set("hvp", gradientGraph(recipe, true));
+    graphs.set("curvature", curvatureGraph(recipe));
+  }
+  if (ascent.perturb) graphs.set("perturb", perturbGraph(recipe));
+  graphs.set("descend", descendGraph(recipe));
+  graphs.set("step", stepGraph(recipe, false));
+  if (ascent.curvature) graphs.set("curvature_step", stepGraph(recipe, true));
+  return graphs;
+}
+
+const isPackage = (folder: string): boolean => existsSync(join(folder, manifestFile));
+
+function checkHyper(known: readonly string[], values: HyperValues): void {
+  for (const name of [...Object.keys(values.all), ...Object.values(values.groups).flatMap((g) => Object.keys(g))]) {
+    if (!known.includes(name)) {
+      throw new UserError(`the optimizer has no hyper-parameter "${name}"; it has ${known.join(", ")}`);
+    }
+  }
+}
