@@ -1,0 +1,52 @@
+import { join } from "node:path";
+import { readManifest, weightsFile } from "../format/manifest.js";
+import { SafetensorsFile } from "../format/safetensors.js";
+import { Tensor } from "../ir/tensor.js";
+import { loadModel, saveModel } from "../serde/index.js";
+import { check } from "../util/assert.js";
+import { sameShape } from "../util/shape.js";
+import { toolVersion } from "./manifest.js";
+
+/**
+ * Writes `file`: the package's model in evaluation mode with its weights inside, under the source model's own names of
+ * inputs, outputs and initializers. `weights` is a safetensors file with every parameter, by default the package's own.
+ * The file appears when it is whole; weights above 1.5 GB go to a file beside it.
+ *
+ * Throws a UserError where the weights are of another model.
+ */
+export function exportModel(folder: string, file: string, options: { weights?: string } = {}): void {
+  const manifest = readManifest(folder);
+  const model = loadModel(join(folder, manifest.graphs["forward"] ?? "forward.onnx"));
+  const from = options.weights ?? join(folder, weightsFile);
+  const weights = new SafetensorsFile(from);
+  try {
+    const { graph } = model;
+    for (const [name, spec] of Object.entries(manifest.parameters)) {
+      const value = graph.input(name);
+      if (!value) continue;
+      const entry = weights.entries.get(name);
+      check(entry, `${from}: it has no tensor "${name}"; these are the weights of another model`);
+      check(
+        entry.dtype === spec.dtype && sameShape(entry.shape, spec.shape),
+        `${from}: "${name}" is ${entry.dtype}[${entry.shape.join(",")}], ${spec.dtype}[${spec.shape.join(",")}] expected; these are the weights of another model`,
+      );
+      value.name = spec.initializer;
+      graph.inputs.splice(graph.inputs.indexOf(value), 1);
+      const { offset, byteLength } = entry;
+      graph.initializers.set(
+        value,
+        new Tensor(entry.dtype, entry.shape, { external: { file: from, offset, length: byteLength } }),
+      );
+    }
+    for (const [name, { source }] of Object.entries(manifest.inputs)) {
+      const input = graph.input(name);
+      if (source !== undefined && input) input.name = source;
+    }
+    const renamed = graph.output("labels_output");
+    if (renamed) renamed.name = "labels";
+    model.producer = { name: "curvsam", version: toolVersion };
+    saveModel(model, file);
+  } finally {
+    weights.close();
+  }
+}
