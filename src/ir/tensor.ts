@@ -120,7 +120,7 @@ export class Tensor {
     }
     check(dtype in arrays, `cannot make a ${dtype} tensor from numbers`);
     const type = arrays[dtype as keyof typeof arrays];
-    const data = type.from(values as ArrayLike<number>);
+    const data = type.from(values);
     return new Tensor(dtype, dims, { bytes: new Uint8Array(data.buffer) });
   }
 

@@ -33,7 +33,7 @@ function settle(part: { name: string; options: ZodObject }, given: Record<string
   const result = part.options.strict().safeParse(given);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const known = Object.keys(part.options.shape as z.core.$ZodLooseShape);
+  const known = Object.keys(part.options.shape);
   throw new UserError(
     `${part.name}: option ${issue?.path.join(".") || "name"}: ${issue?.message ?? "not valid"}; ` +
       (known.length > 0 ? `it takes ${known.join(", ")}` : "it takes no options"),

@@ -42,7 +42,7 @@ export const emptyState: State = { tensors: new Map(), scalars: new Map() };
 export interface StepContext {
   b: RuleBuilder;
   /** The hyper-parameter `name` for a parameter (its group's), or for all of them. */
-  hyper(name: string, parameter?: string): Value;
+  hyper: (name: string, parameter?: string) => Value;
   /** Steps taken before this one, float32 `[]`. */
   step: Value;
 }

@@ -1,5 +1,5 @@
 import { InferenceSession } from "onnxruntime-node";
-import { Graph, Node, Value, newModel, tensorType, type Model, type TensorType } from "../ir/graph.js";
+import { Graph, Node, Value, newModel, tensorType, type Model } from "../ir/graph.js";
 import { serializeModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
@@ -145,7 +145,7 @@ async function open(model: Model, graph: Graph): Promise<Shapes> {
   for (const m of session.outputMetadata) {
     if (!m.isTensor) continue;
     const dims = m.shape.map((d) => (typeof d === "number" && d >= 0 ? d : null));
-    shapes.set(m.name, { dtype: m.type as DType, dims });
+    shapes.set(m.name, { dtype: m.type, dims });
   }
   await session.release();
   return shapes;

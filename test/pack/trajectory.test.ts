@@ -30,7 +30,11 @@ function startingFeeds(recipe: Recipe, hyper: Record<string, number>): Feeds {
     const tensor = must(source.graph.initializers.get(p.value), p.name);
     feeds.set(p.name, { dtype: "float32", dims: tensor.dims, data: tensor.float32() });
     for (const t of optimizer.state.tensors) {
-      feeds.set(`${t.kind}/${p.name}`, { dtype: "float32", dims: tensor.dims, data: new Float32Array(tensor.size).fill(t.fill) });
+      feeds.set(`${t.kind}/${p.name}`, {
+        dtype: "float32",
+        dims: tensor.dims,
+        data: new Float32Array(tensor.size).fill(t.fill),
+      });
     }
   }
   feeds.set("state/step", scalar(0));
@@ -64,7 +68,10 @@ describe("trajectories against float64 references written from the papers", () =
         let session = opened.get(name);
         if (!session) {
           const graph: Graph = must(graphs.get(name), name);
-          session = await InferenceSession.create(serializeModel(newModel(graph)), { intraOpNumThreads: 1, logSeverityLevel: 3 });
+          session = await InferenceSession.create(serializeModel(newModel(graph)), {
+            intraOpNumThreads: 1,
+            logSeverityLevel: 3,
+          });
           opened.set(name, session);
         }
         return runSession(session, feeds);
@@ -87,7 +94,9 @@ describe("trajectories against float64 references written from the papers", () =
         const step = await run(refresh ? "curvature_step" : "step", new Map([...fused, ...batch]));
         const at = (name: string): number => (must(want.get(name), name).data as Float64Array)[t] ?? NaN;
         for (const name of ["loss", "perturbed_loss", "grad_norm", "perturbation_norm"]) {
-          expect(Math.abs((step.get(name)?.[0] ?? NaN) - at(name)) / at(name), `${name} at step ${t}`).to.be.below(1e-4);
+          expect(Math.abs((step.get(name)?.[0] ?? NaN) - at(name)) / at(name), `${name} at step ${t}`).to.be.below(
+            1e-4,
+          );
         }
         expect(step.get("skipped")?.[0]).to.equal(0);
 
@@ -104,7 +113,10 @@ describe("trajectories against float64 references written from the papers", () =
         const perturbed = await run("perturb", new Map([...phased, ...point]));
         const moved = new Map(phased);
         for (const p of source.parameters) {
-          moved.set(p.name, { ...must(phased.get(p.name), p.name), data: must(perturbed.get(`perturbed/${p.name}`), p.name) });
+          moved.set(p.name, {
+            ...must(phased.get(p.name), p.name),
+            data: must(perturbed.get(`perturbed/${p.name}`), p.name),
+          });
         }
         if (fixture.ascent === "curvsam") {
           let ellipsoid = 0;
@@ -127,7 +139,10 @@ describe("trajectories against float64 references written from the papers", () =
 
         for (const [name, feed] of fused) {
           const other = must(phased.get(name), name);
-          expect(relativeError(other.data as Float32Array, feed.data as Float32Array), `${name}, phases against fused`).to.be.below(1e-5);
+          expect(
+            relativeError(other.data as Float32Array, feed.data as Float32Array),
+            `${name}, phases against fused`,
+          ).to.be.below(1e-5);
         }
         if (!fixture.kept.includes(t + 1)) continue;
         for (const [name, feed] of want) {

@@ -16,10 +16,7 @@ export function toOrt({ dtype, dims, data }: Feed): Tensor {
 }
 
 /** Opens `graph` in onnxruntime, and runs it on the feeds that it has inputs for. */
-export async function runGraph(
-  graph: Graph,
-  feeds: ReadonlyMap<string, Feed>,
-): Promise<Map<string, Float32Array>> {
+export async function runGraph(graph: Graph, feeds: ReadonlyMap<string, Feed>): Promise<Map<string, Float32Array>> {
   const session = await InferenceSession.create(serializeModel(newModel(graph)), {
     logSeverityLevel: 3,
     intraOpNumThreads: 1,
