@@ -1,4 +1,4 @@
-import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import type { TopLevelSpec } from "vega-lite";
 import { check } from "../util/assert.js";
 
@@ -216,10 +216,10 @@ export function lineChart({ x, y, series, ...frame }: LineChart): Promise<Drawin
 
 async function rasterize(svg: string): Promise<Buffer> {
   const { Resvg } = await import("@resvg/resvg-js");
-  const { resolve } = createRequire(import.meta.url);
-  const fontFiles = ["400Regular/Arimo_400Regular.ttf", "700Bold/Arimo_700Bold.ttf"].map((file) =>
-    resolve(`@expo-google-fonts/arimo/${file}`),
-  );
+  const fontFiles = [
+    import.meta.resolve("@expo-google-fonts/arimo/400Regular/Arimo_400Regular.ttf"),
+    import.meta.resolve("@expo-google-fonts/arimo/700Bold/Arimo_700Bold.ttf"),
+  ].map((url) => fileURLToPath(url));
   const font = { loadSystemFonts: false, fontFiles, defaultFontFamily: "Arimo", sansSerifFamily: "Arimo" };
   return new Resvg(svg, { font, fitTo: { mode: "zoom", value: pixelRatio } }).render().asPng();
 }
