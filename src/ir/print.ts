@@ -108,15 +108,12 @@ class Printer {
     this.types = options.types ?? true;
   }
 
-  private data(tensor: Tensor): string {
-    // The syntax of external data, so that an abbreviated listing still parses.
-    if (tensor.size > this.elements) return `["location": "omitted", "length": "${tensor.byteLength}"]`;
-    return `{${elementTexts(tensor).join(", ")}}`;
-  }
-
   private tensor(tensor: Tensor, name: string): string {
     const type = `${dtypeText(tensor.dtype)}${shapeText(tensor.dims)}`;
-    return `${type} ${name ? `${id(name)} = ` : ""}${this.data(tensor)}`;
+    const called = name ? `${id(name)} = ` : "";
+    if (tensor.size <= this.elements) return `${type} ${called}{${elementTexts(tensor).join(", ")}}`;
+    // The syntax of external data, which needs a name, so that an abbreviated listing still parses.
+    return `${type} ${called || "omitted = "}["location": "omitted", "length": "${tensor.byteLength}"]`;
   }
 
   private attribute(name: string, a: Attribute | { type: "graph"; value: Graph }, indent: string): string {

@@ -23,7 +23,7 @@ export function constantsToInitializers(graph: Graph): { modified: boolean } {
 }
 
 /** The tensor of a `Constant` node; null for sparse constants and references to a function's attributes. */
-function constantTensor(node: Node): Tensor | null {
+export function constantTensor(node: Node): Tensor | null {
   const found = Object.entries(node.attributes)[0];
   return found ? tensorOf(found[1]) : null;
 }

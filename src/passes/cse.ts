@@ -1,0 +1,107 @@
+import type { Attribute, Graph, Node, Value } from "../ir/graph.js";
+import type { Tensor } from "../ir/tensor.js";
+import { isFloat } from "../util/dtype.js";
+import { graphsWithin, isPure, substitute } from "./pass.js";
+
+/** Tensors up to this size are compared by their bytes, others by identity. */
+const comparable = 4096;
+
+/** Numbers for objects, so that equal objects have equal keys. */
+class Ids {
+  private readonly ids = new Map<object, number>();
+  of(object: object | null): string {
+    if (!object) return "-";
+    let id = this.ids.get(object);
+    if (id === undefined) this.ids.set(object, (id = this.ids.size));
+    return String(id);
+  }
+}
+
+function tensorKey(t: Tensor, ids: Ids): string {
+  if ("strings" in t.storage || t.byteLength > comparable) return `#${ids.of(t)}`;
+  return `${t.dtype}[${t.dims.join(",")}]${Buffer.from(t.bytes()).toString("base64")}`;
+}
+
+function attributeKey(a: Attribute, ids: Ids): string {
+  switch (a.type) {
+    case "float":
+      return `f${Object.is(a.value, -0) ? "-0" : a.value}`;
+    case "int":
+    case "ints":
+      return `${a.type}${String(a.value)}`;
+    case "floats":
+      return `fs${a.value.map((x) => (Object.is(x, -0) ? "-0" : x)).join(",")}`;
+    case "string":
+      return typeof a.value === "string" ? JSON.stringify(a.value) : `#${ids.of(a.value)}`;
+    case "tensor":
+      return tensorKey(a.value, ids);
+    default:
+      return `#${ids.of(a)}`;
+  }
+}
+
+function nodeKey(node: Node, ids: Ids): string {
+  return JSON.stringify([
+    node.domain,
+    node.op,
+    node.inputs.map((v) => ids.of(v)),
+    node.outputs.map((v) => v !== null),
+    Object.entries(node.attributes)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, a]) => [name, attributeKey(a, ids)]),
+  ]);
+}
+
+/**
+ * Common subexpressions: of equal nodes (operator, attributes, inputs) one stays, within each graph; so with equal
+ * constants, save floating-point ones: two parameters that happen to start equal are still two. An output keeps its name.
+ */
+export function cse(graph: Graph): { modified: boolean } {
+  let modified = false;
+  for (const g of graphsWithin(graph)) modified = merge(g) || modified;
+  return { modified };
+}
+
+function merge(graph: Graph): boolean {
+  const ids = new Ids();
+  const map = new Map<Value, Value>();
+  const outputs = new Set(graph.outputs);
+  const inputs = new Set(graph.inputs);
+  const constants = new Map<string, Value>();
+  for (const [value, tensor] of graph.initializers) {
+    if (isFloat(tensor.dtype) || inputs.has(value) || outputs.has(value)) continue;
+    const key = tensorKey(tensor, ids);
+    const first = constants.get(key);
+    if (!first) constants.set(key, value);
+    else {
+      map.set(value, first);
+      graph.initializers.delete(value);
+    }
+  }
+  const known = new Map<string, Node>();
+  const kept = graph.nodes.filter((node) => {
+    node.inputs = node.inputs.map((v) => (v && map.get(v)) ?? v);
+    if (!isPure(node)) return true;
+    const key = nodeKey(node, ids);
+    const first = known.get(key);
+    const pairs = first?.outputs.map((v, i): [Value | null, Value | null] => [v, node.outputs[i] ?? null]);
+    // Two outputs of the graph cannot become one value under two names.
+    if (!pairs || pairs.some(([a, b]) => a && b && outputs.has(a) && outputs.has(b))) {
+      known.set(key, node);
+      return true;
+    }
+    for (const [a, b] of pairs) {
+      if (!a || !b) continue;
+      map.set(b, a);
+      a.type ??= b.type;
+      if (!outputs.has(b)) continue;
+      outputs.add(a);
+      a.name = b.name;
+    }
+    return false;
+  });
+  const modified = map.size > 0;
+  graph.nodes = kept;
+  substitute(graph, map);
+  return modified;
+}

@@ -1,0 +1,36 @@
+import type { Graph, Node, Value } from "../ir/graph.js";
+
+/** A pass changes a graph in place and says whether it did. Captures of bodies are alive to every pass. */
+export type Pass = (graph: Graph) => { modified: boolean };
+
+/** The graph and every graph within it, inner ones first. */
+export function* graphsWithin(graph: Graph): Generator<Graph> {
+  for (const node of graph.nodes) for (const body of node.graphs()) yield* graphsWithin(body);
+  yield graph;
+}
+
+/** Reads `map`'s values where the graph, or a graph within it, reads its keys. */
+export function substitute(graph: Graph, map: ReadonlyMap<Value, Value>): void {
+  if (map.size === 0) return;
+  const at = <V extends Value | null>(v: V): V | Value => (v && map.get(v)) ?? v;
+  for (const node of graph.nodes) {
+    node.inputs = node.inputs.map(at);
+    for (const body of node.graphs()) substitute(body, map);
+  }
+  graph.outputs = graph.outputs.map(at);
+}
+
+/** Operators whose two runs differ. */
+const random = new Set([
+  "RandomNormal",
+  "RandomNormalLike",
+  "RandomUniform",
+  "RandomUniformLike",
+  "Bernoulli",
+  "Multinomial",
+  "Dropout",
+]);
+
+/** Whether equal inputs give equal outputs, as far as can be told: functions and foreign domains may draw at random. */
+export const isPure = (node: Node): boolean =>
+  (node.domain === "" || node.domain === "com.microsoft") && !random.has(node.op) && node.graphs().next().done === true;
