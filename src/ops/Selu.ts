@@ -2,8 +2,9 @@ import * as e from "./emit.js";
 import { pointwise } from "./pointwise.js";
 import type { OpRule } from "./rule.js";
 
-const defaultAlpha = 1.6732632423543772;
-const defaultGamma = 1.0507009873554805;
+// ONNX's defaults, which are float32 numbers.
+const defaultAlpha = 1.67326319217681884765625;
+const defaultGamma = 1.05070102214813232421875;
 
 /** y = γx where x > 0, else γα(eˣ − 1); y′ = y + γα below 0 and at 0, as in PyTorch. */
 export const rule: OpRule<"Selu"> = pointwise(
