@@ -44,9 +44,22 @@ export function numbers(range: Range = {}): (text: string) => number[] {
   return (text) => text.split(",").map(one);
 }
 
-/** Collects an option that may be given more than once, or once with commas. */
-export const list = (text: string, previous: readonly string[] | undefined): string[] => {
+/**
+ * Collects an option that may be given more than once, or once with commas. A `--no-…` option starts from `true`:
+ * commander takes it for a switch that is on.
+ */
+export const list = (text: string, previous: readonly string[] | true | undefined): string[] => {
   const items = text.split(",");
   if (items.some((item) => item === "")) throw new InvalidArgumentError("expected names with commas between them");
-  return [...(previous ?? []), ...items];
+  return [...(previous === undefined || previous === true ? [] : previous), ...items];
+};
+
+/** Collects `name=number` options. */
+export const assignments = (
+  text: string,
+  previous: Readonly<Record<string, number>> | undefined,
+): Record<string, number> => {
+  const [, name, value] = /^([\w/]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError("expected name=number");
+  return { ...previous, [name]: number()(value) };
 };

@@ -1,0 +1,148 @@
+import { Command, Option } from "commander";
+import type { PatchOptions, PatchReport } from "../../pack/patch.js";
+import type { CommandBuilder, Context } from "../context.js";
+import { UsageError } from "../failure.js";
+import { columns, counted, grouped } from "../format.js";
+import { globs, type Matcher } from "../globs.js";
+import { optimizerOptions, type OptimizerFlags } from "../optimizer.js";
+import { assignments, integer, list, number, numbers } from "../parse.js";
+
+const help = `
+Globs select parameters by name; * stands for any characters. Without further
+options the optimizer is CurvSAM as its paper gives it, over plain SGD.
+
+Examples:
+  $ curvsam patch model.onnx -o out --loss cross-entropy --logits logits
+  $ curvsam patch model.onnx -o out --loss cross-entropy --optimizer curvsam --base adamw --lr 2e-5
+  $ curvsam patch model.onnx -o out --loss mse --logits score --optimizer sam --freeze "*embeddings*"
+  $ curvsam patch model.onnx -o out --loss cross-entropy --base adamw --no-decay "*.bias,*LayerNorm*"
+  $ curvsam patch model.onnx -o out --loss-output loss --optimizer none --base sgd --momentum 0.9`;
+
+interface Flags extends OptimizerFlags {
+  output: string;
+  loss?: "cross-entropy" | "mse" | "bce-with-logits";
+  logits?: string;
+  lossOutput?: string;
+  labelSmoothing?: number;
+  classWeights?: number[];
+  ignoreIndex?: number;
+  train?: string[];
+  freeze?: string[];
+  /** Of --no-decay: commander reads the name so; true where the option is not given. */
+  decay: string[] | true;
+  force?: true;
+  json?: true;
+}
+
+export const command: CommandBuilder = (context) =>
+  new Command("patch")
+    .helpGroup("Training packages:")
+    .summary("make a training package out of a model")
+    .description(
+      "Adds loss, gradient and optimizer to a model: writes a folder of ONNX graphs that any ONNX Runtime trains.",
+    )
+    .argument("<model>", "an ONNX file, with its weights inside or beside it")
+    .requiredOption("-o, --output <folder>", "where to write the package")
+    .addOption(new Option("--loss <kind>", "the loss to add").choices(["cross-entropy", "mse", "bce-with-logits"]))
+    .option("--logits <output>", "the output that the loss compares with the labels (default: the only one)")
+    .addOption(new Option("--loss-output <output>", "an output that is the loss already").conflicts(["loss", "logits"]))
+    .option(
+      "--label-smoothing <e>",
+      "cross-entropy: share of the target spread over all classes",
+      number({ min: 0, max: 1 }),
+    )
+    .option("--class-weights <w,…>", "cross-entropy: one weight per class", numbers({ min: 0 }))
+    .option("--ignore-index <id>", "cross-entropy: rows of this label count for nothing", integer())
+    .option("--optimizer <name>", "the perturbation: none, sam or curvsam", "curvsam")
+    .option("--base <name>", "what takes the step: sgd or adamw", "sgd")
+    .option("--lr <x>", "learning rate", number({ min: 0 }))
+    .option("--rho <x>", "sam, curvsam: radius of the perturbation", number({ min: 0 }))
+    .option("--beta <x>", "curvsam: weight of the past in the curvature", number({ min: 0, max: 1 }))
+    .option("--delta <x>", "curvsam: floor of the curvature scale", number({ min: 0, above: true }))
+    .option("--frequency <n>", "curvsam: steps between curvature refreshes", integer({ min: 1 }))
+    .option("--probe <kind>", "curvsam: normal or rademacher")
+    .option("--momentum <x>", "sgd: momentum", number({ min: 0, max: 1 }))
+    .option("--nesterov", "sgd: look ahead along the momentum")
+    .option("--weight-decay <x>", "weight decay", number({ min: 0 }))
+    .option("--hyper <name=x>", "any other hyper-parameter, e.g. beta2=0.98", assignments)
+    .option("--train <globs>", "train only these parameters", list)
+    .option("--freeze <globs>", "do not train these parameters", list)
+    .option("--no-decay <globs>", "no weight decay for these parameters", list)
+    .option("--force", "replace the package that the folder holds")
+    .option("--json", "print one JSON document")
+    .addHelpText("after", help)
+    .action(async (model: string, flags: Flags) => {
+      const [{ patch }, optimizer] = [await import("../../pack/patch.js"), await optimizerOptions(flags)];
+      const train = flags.train && globs(flags.train);
+      const freeze = flags.freeze && globs(flags.freeze);
+      const noDecay = flags.decay === true ? undefined : globs(flags.decay);
+      const options: PatchOptions = {
+        loss: lossOf(flags),
+        ...optimizer,
+        ...(train && { train: train.matches }),
+        ...(freeze && { freeze: freeze.matches }),
+        ...(noDecay && { groups: [{ name: "no_decay", match: noDecay.matches, hyper: { weight_decay: 0 } }] }),
+        ...(flags.force && { force: true }),
+      };
+      const report = await patch(model, flags.output, options);
+      for (const [flag, matcher] of Object.entries({ "--train": train, "--freeze": freeze, "--no-decay": noDecay })) {
+        if (matcher) noteUnused(context, flag, matcher);
+      }
+      if (flags.json) context.printJson(report);
+      else for (const line of listing(report)) context.print(line);
+    });
+
+function lossOf(flags: Flags): PatchOptions["loss"] {
+  if (flags.lossOutput !== undefined) {
+    refuseClassOptions(flags, "--loss-output");
+    return { kind: "output", output: flags.lossOutput };
+  }
+  if (flags.loss === undefined)
+    throw new UsageError("--loss is missing; give one, or name the model's own with --loss-output");
+  const logits = flags.logits === undefined ? {} : { logits: flags.logits };
+  if (flags.loss !== "cross-entropy") {
+    refuseClassOptions(flags, `--loss ${flags.loss}`);
+    return { kind: flags.loss, ...logits };
+  }
+  return {
+    kind: "cross-entropy",
+    ...logits,
+    ...(flags.labelSmoothing !== undefined && { labelSmoothing: flags.labelSmoothing }),
+    ...(flags.classWeights !== undefined && { classWeights: flags.classWeights }),
+    ...(flags.ignoreIndex !== undefined && { ignoreIndex: flags.ignoreIndex }),
+  };
+}
+
+function refuseClassOptions(flags: Flags, given: string): void {
+  const { labelSmoothing, classWeights, ignoreIndex } = flags;
+  const options = {
+    "--label-smoothing": labelSmoothing,
+    "--class-weights": classWeights,
+    "--ignore-index": ignoreIndex,
+  };
+  for (const [flag, value] of Object.entries(options)) {
+    if (value !== undefined) throw new UsageError(`${flag} belongs to --loss cross-entropy, not to ${given}`);
+  }
+}
+
+function noteUnused(context: Context, flag: string, matcher: Matcher): void {
+  for (const glob of matcher.unused()) {
+    context.note(`curvsam: ${flag} ${glob} matches no parameter; the manifest lists their names`);
+  }
+}
+
+function listing(report: PatchReport): string[] {
+  const { folder, trainableElements, trainableParameters, parameters, dropouts } = report;
+  const frozen = parameters - trainableParameters;
+  const also = [
+    ...(frozen > 0 ? [`${grouped(frozen)} frozen`] : []),
+    ...(dropouts > 0 ? [counted(dropouts, "dropout")] : []),
+  ];
+  return [
+    [
+      `${folder}: trains ${grouped(trainableElements)} parameters in ${counted(trainableParameters, "tensor")}`,
+      ...also,
+    ].join(", "),
+    ...columns(Object.values(report.graphs).map(({ file, nodes }) => [file, counted(nodes, "node")])),
+  ];
+}

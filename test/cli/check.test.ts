@@ -1,0 +1,74 @@
+import { expect } from "chai";
+import onnxProto from "onnx-proto";
+import { join } from "node:path";
+import { curvsam } from "../support/cli.js";
+import { root } from "../support/root.js";
+import { temporaryFolder } from "../support/temp.js";
+
+const { onnx } = onnxProto;
+const { FLOAT } = onnx.TensorProto.DataType;
+const matrix = (rows: number, columns: number) => ({
+  tensorType: { elemType: FLOAT, shape: { dim: [{ dimValue: rows }, { dimValue: columns }] } },
+});
+
+/** y = Det(Hardmax(x·w)), and z = x: two nodes of which no derivative is known on one way, none on the other. */
+const opaque = onnx.ModelProto.encode({
+  irVersion: 8,
+  opsetImport: [{ domain: "", version: 17 }],
+  graph: {
+    name: "opaque",
+    input: [{ name: "x", type: matrix(4, 4) }],
+    output: [
+      { name: "y", type: { tensorType: { elemType: FLOAT, shape: { dim: [] } } } },
+      { name: "product", type: matrix(4, 4) },
+    ],
+    initializer: [{ name: "head.weight", dims: [4, 4], dataType: FLOAT, rawData: new Uint8Array(64) }],
+    node: [
+      { name: "/head/MatMul", opType: "MatMul", input: ["x", "head.weight"], output: ["product"] },
+      { name: "/head/act/Hardmax", opType: "Hardmax", input: ["product"], output: ["h"] },
+      { name: "/Det", opType: "Det", input: ["h"], output: ["y"] },
+    ],
+  },
+}).finish();
+
+describe("curvsam check", () => {
+  const folder = temporaryFolder();
+
+  it("finds a real export differentiable", async () => {
+    const model = join(root, "models", "roberta-mini", "model.onnx");
+    const { code, stdout, stderr } = await curvsam(["check", model, "--json"]);
+    expect(stderr).to.equal("");
+    expect(code).to.equal(0);
+    const report = JSON.parse(stdout) as { differentiable: boolean; missing: unknown[]; parameters: string[] };
+    expect(report).to.deep.include({ differentiable: true, missing: [], outputs: ["logits"] });
+    expect(report.parameters).to.include("classifier.out_proj.weight");
+  });
+
+  it("lists every node without a derivative by operator, name and path, and exits 1", async () => {
+    const model = folder.write("opaque.onnx", opaque);
+    const json = await curvsam(["check", model, "--json"]);
+    expect(json.code).to.equal(1);
+    expect(JSON.parse(json.stdout)).to.deep.include({
+      differentiable: false,
+      missing: [
+        { op: "Hardmax", name: "/head/act/Hardmax", path: "head/act" },
+        { op: "Det", name: "/Det", path: "" },
+      ],
+    });
+    const text = await curvsam(["check", model]);
+    expect(text.code).to.equal(1);
+    expect(text.stdout).to.match(/opaque\.onnx: not differentiable: 2 nodes without derivatives\n {2}Hardmax /);
+    expect(text.stdout).to.match(/^ {2}Det /m);
+    const patched = await curvsam(["patch", model, "-o", join(folder.path, "out"), "--loss", "mse", "--logits", "y"]);
+    expect(patched.code).to.equal(1);
+    expect(patched.stderr).to.match(/^curvsam: [^\n]*Hardmax[^\n]*Det[^\n]*\n$/);
+  });
+
+  it("looks only at the way to the outputs that are named", async () => {
+    const model = folder.write("opaque.onnx", opaque);
+    expect((await curvsam(["check", model, "--logits", "product"])).code).to.equal(0);
+    const absent = await curvsam(["check", model, "--logits", "produkt"]);
+    expect(absent.code).to.equal(1);
+    expect(absent.stderr).to.match(/^curvsam: [^\n]*"produkt"[^\n]*did you mean "product"\?\n$/);
+  });
+});
