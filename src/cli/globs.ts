@@ -2,8 +2,8 @@ import picomatch from "picomatch";
 
 /** Tells which names the globs select, and which glob selected none so far. */
 export interface Matcher {
-  matches(name: string): boolean;
-  unused(): string[];
+  readonly matches: (name: string) => boolean;
+  readonly unused: () => string[];
 }
 
 /** `*` stands for any run of characters, dots and slashes included; names are compared case by case. */
