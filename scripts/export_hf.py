@@ -272,13 +272,18 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 
 def training_nodes(model: onnx.ModelProto, op: str) -> list[onnx.NodeProto]:
-    """The Dropout or BatchNormalization nodes that are in training mode."""
+    """The Dropout (of a ratio above 0) or BatchNormalization nodes that are in training mode."""
     nodes = [node for node in model.graph.node if node.op_type == op]
     if op == "BatchNormalization":
         return [node for node in nodes if any(a.name == "training_mode" and a.i == 1 for a in node.attribute)]
     known = constants(model)
-    on = [len(node.input) > 2 and node.input[2] != "" and bool(known.get(node.input[2], False)) for node in nodes]
-    return [node for node, training in zip(nodes, on) if training]
+
+    def argument(node: onnx.NodeProto, index: int, default: float) -> float:
+        given = len(node.input) > index and node.input[index] != ""
+        require(not given or node.input[index] in known, f"Dropout {node.name}: input {index} is not a constant")
+        return float(known[node.input[index]]) if given else default
+
+    return [node for node in nodes if argument(node, 2, False) and argument(node, 1, 0.5) > 0]
 
 
 def check_names(exported: onnx.ModelProto, model: torch.nn.Module) -> None:
@@ -370,7 +375,6 @@ def export_classifier(
     model: PreTrainedModel, out: Path, *, exporter: str = "torchscript", opset: int | None = None, mode: str = "eval"
 ) -> Path:
     """Exports, checks and writes `out`/model.onnx and `out`/config.json; prints a line on what was checked."""
-    model.config.return_dict = False
     longest = longest_sequence(model)
     short = min(7, longest or 7)
     inputs = example_inputs(model, 2, short)
@@ -400,7 +404,6 @@ def export_classifier(
                 os.replace(staged.parent / name, out / name)
             else:
                 (out / name).unlink(missing_ok=True)
-    model.config.return_dict = True
     model.config.architectures = [type(model).__name__]
     (out / "config.json").write_text(model.config.to_json_string(use_diff=True), encoding="utf8")
     opset_version = next(o.version for o in exported.opset_import if o.domain == "")
@@ -414,7 +417,7 @@ def export_classifier(
 
 def save(model: onnx.ModelProto, file: Path) -> Path:
     """Writes the model; its weights go to `<file>.data` above 1.5 GB."""
-    if model.ByteSize() > EXTERNAL_ABOVE:
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > EXTERNAL_ABOVE:
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         onnx.save(copy, file, save_as_external_data=True, location=f"{file.name}.data", size_threshold=1024)
