@@ -4,7 +4,7 @@ import { didYouMean } from "../util/suggest.js";
 import type { Feeds } from "./batch.js";
 import { feedsOf, prepareBatch, type Hyper, type PreparedBatch, type Sources } from "./feeder.js";
 import { PackageGraphs, type PackageGraph } from "./graphs.js";
-import { resolveOptions, type EngineOptions } from "./options.js";
+import { resolveOptions, type Driver, type EngineOptions } from "./options.js";
 import { Phases } from "./phases.js";
 import { RandomInputs, type Moment } from "./random.js";
 import { requireProvider } from "./session.js";
@@ -48,7 +48,7 @@ export class Engine {
     readonly manifest: Manifest,
     private readonly graphs: PackageGraphs,
     folder: string,
-    private readonly options: { seed: number; driver: "fused" | "phases" },
+    private readonly options: { seed: number; driver: Driver },
   ) {
     this.store = new Store(folder, manifest);
     this.random = new RandomInputs(manifest, options.seed);
@@ -64,9 +64,10 @@ export class Engine {
 
   /**
    * One training step over one or more micro-batches. `hyper` overrides the manifest's defaults for this step. A step whose
-   * loss or gradient is not finite leaves parameters and state as they were; it is counted, and t does not advance.
+   * loss or gradient is not finite leaves parameters and state as they were; it is counted, and t does not advance. Several
+   * micro-batches take the phases whatever `driver` says.
    */
-  async step(micro: readonly Feeds[], hyper: Hyper = {}): Promise<StepResult> {
+  async step(micro: readonly Feeds[], hyper: Hyper = {}, driver: Driver = this.options.driver): Promise<StepResult> {
     check(micro.length > 0, "a step needs at least one batch");
     for (const name of Object.keys(hyper)) {
       const known = Object.keys(this.manifest.hyper);
@@ -77,7 +78,7 @@ export class Engine {
     }
     const batches = micro.map((batch) => prepareBatch(this.manifest, batch));
     const variant = scheduledGraph(this.manifest.schedule, this.counters.step);
-    const fused = batches.length === 1 && this.options.driver === "fused";
+    const fused = batches.length === 1 && driver === "fused";
     const sources = this.sources(null, hyper);
     const { updates, diagnostics } = fused
       ? await this.fusedStep(await this.graphs.get(variant), { ...sources, batch: must(batches[0], "the batch") })

@@ -6,6 +6,8 @@ import type { Provider } from "./providers/provider.js";
 
 const levels = ["disabled", "basic", "extended", "all"] as const;
 const drivers = ["fused", "phases"] as const;
+/** Whether a step is one graph, or taken phase by phase. */
+export type Driver = (typeof drivers)[number];
 
 /** How a package is opened. ONNX Runtime ignores session options that it does not know; these are checked. */
 export interface EngineOptions {
@@ -20,7 +22,7 @@ export interface EngineOptions {
   /** Seed of every random input; default 0. */
   seed?: number | undefined;
   /** `phases` takes the step apart, with less memory at a time; several micro-batches always go that way. */
-  driver?: (typeof drivers)[number] | undefined;
+  driver?: Driver | undefined;
 }
 
 const known = ["provider", "deviceId", "threads", "level", "seed", "driver"] as const satisfies (keyof EngineOptions)[];
@@ -36,7 +38,7 @@ export interface SessionOptions {
 /** Options with their defaults filled in. */
 export interface ResolvedOptions extends SessionOptions {
   seed: number;
-  driver: (typeof drivers)[number];
+  driver: Driver;
 }
 
 /** Checks every option, unknown ones too, and fills in the defaults. */

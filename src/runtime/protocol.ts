@@ -2,12 +2,12 @@ import { UserError } from "../util/assert.js";
 import type { Feeds } from "./batch.js";
 import type { Counters, EvaluationResult, StepResult } from "./engine.js";
 import type { Hyper } from "./feeder.js";
-import type { EngineOptions } from "./options.js";
+import type { Driver, EngineOptions } from "./options.js";
 import type { HostTensor } from "./tensors.js";
 
 /** What the worker can be asked for: the engine's methods, by name. */
 export interface Calls {
-  step: { takes: [readonly Feeds[], Hyper]; gives: StepResult };
+  step: { takes: [readonly Feeds[], Hyper, Driver | undefined]; gives: StepResult };
   evaluate: { takes: [Feeds]; gives: EvaluationResult };
   forward: { takes: [Feeds]; gives: Record<string, HostTensor> };
   read: { takes: [readonly string[]]; gives: Record<string, HostTensor> };

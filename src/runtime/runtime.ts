@@ -5,7 +5,7 @@ import type { Feeds } from "./batch.js";
 import type { Counters, EvaluationResult, StepResult } from "./engine.js";
 import type { Hyper } from "./feeder.js";
 import { buffersOf, fromPlain, type CallName, type Calls, type Request, type Response } from "./protocol.js";
-import { resolveOptions, type EngineOptions } from "./options.js";
+import { resolveOptions, type Driver, type EngineOptions } from "./options.js";
 import type { HostTensor } from "./tensors.js";
 
 interface Waiting {
@@ -32,19 +32,21 @@ export class PackageRuntime {
     readonly manifest: Manifest,
     /** Threads within an operator: results depend on their number bit for bit. */
     readonly threads: number,
+    /** Seed of the random inputs. */
+    readonly seed: number,
     private readonly worker: Worker,
   ) {}
 
   /** Opens the package in `folder`: reads the manifest and the weights; graphs are opened when first needed. */
   static async open(folder: string, options: EngineOptions = {}): Promise<PackageRuntime> {
-    const { threads } = resolveOptions(options);
+    const { threads, seed } = resolveOptions(options);
     const manifest = readManifest(folder);
     const worker = new Worker(new URL("./worker.js", import.meta.url), {
       // Flags such as --input-type are about the program's entry, not about the worker's.
       execArgv: [],
       workerData: { folder, options: { ...options, threads } },
     });
-    const runtime = new PackageRuntime(folder, manifest, threads, worker);
+    const runtime = new PackageRuntime(folder, manifest, threads, seed, worker);
     await new Promise<void>((resolve, reject) => {
       worker.on("message", (response: Response) => {
         if (response.kind === "opened") resolve();
@@ -65,9 +67,9 @@ export class PackageRuntime {
   }
 
   /** One training step over one or more micro-batches (see `Engine.step`). */
-  step(batches: Feeds | readonly Feeds[], hyper: Hyper = {}): Promise<StepResult> {
+  step(batches: Feeds | readonly Feeds[], hyper: Hyper = {}, driver?: Driver): Promise<StepResult> {
     const copies = (isMany(batches) ? batches : [batches]).map(copyOf);
-    return this.call("step", [copies, hyper], copies);
+    return this.call("step", [copies, hyper, driver], copies);
   }
 
   evaluate(batch: Feeds): Promise<EvaluationResult> {

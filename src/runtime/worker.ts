@@ -10,7 +10,7 @@ const post = (response: Response, transfer: ArrayBuffer[] = []) => port.postMess
 
 function serve(engine: Engine): void {
   const handlers: Handlers = {
-    step: (batches, hyper) => engine.step(batches, hyper),
+    step: (batches, hyper, driver) => engine.step(batches, hyper, driver),
     evaluate: (batch) => engine.evaluate(batch),
     forward: (batch) => engine.forward(batch),
     read: (names) => engine.read(names),

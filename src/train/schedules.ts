@@ -1,0 +1,41 @@
+import { check } from "../util/assert.js";
+
+/** A factor for a hyper-parameter at step `t` of `total`, t from 0: a pure function, so that a resume needs no state. */
+export type Schedule = (t: number, total: number) => number;
+
+export interface ScheduleOptions {
+  /** Steps over which the factor rises linearly to 1; below 1, a fraction of all steps. Default 0. */
+  warmup?: number | undefined;
+  /** The factor at the end, for linear and cosine. Default 0. */
+  end?: number | undefined;
+}
+
+export const scheduleNames = ["constant", "linear", "cosine"] as const;
+export type ScheduleName = (typeof scheduleNames)[number];
+
+const decays: Record<ScheduleName, (progress: number) => number> = {
+  constant: () => 1,
+  linear: (progress) => 1 - progress,
+  cosine: (progress) => (1 + Math.cos(Math.PI * progress)) / 2,
+};
+
+/**
+ * Warm-up, then decay. With W warm-up steps of T: f(t) = (t+1)/(W+1) for t < W; then end + (1 − end)·decay(p) with p =
+ * (t − W)/(T − W), which is 1 − p (linear) or (1 + cos πp)/2 (cosine; Loshchilov & Hutter 2017, no restarts). The first step
+ * of a warm-up is not taken at zero, where it would do nothing (ours).
+ */
+export function schedule(name: ScheduleName, { warmup = 0, end = 0 }: ScheduleOptions = {}): Schedule {
+  check(scheduleNames.includes(name), `schedule "${name}": one of ${scheduleNames.join(", ")} expected`);
+  check(warmup >= 0, `warm-up of ${warmup} steps: a number from 0 on expected`);
+  check(end >= 0 && Number.isFinite(end), `schedule ends at ${end}: a factor from 0 on expected`);
+  check(
+    warmup < 1 || Number.isInteger(warmup),
+    `warm-up of ${warmup} steps: a whole number, or a fraction below 1, expected`,
+  );
+  return (t, total) => {
+    const w = warmup < 1 ? Math.round(warmup * total) : warmup;
+    if (t < w) return (t + 1) / (w + 1);
+    const progress = Math.min(1, (t - w) / Math.max(1, total - w));
+    return name === "constant" ? 1 : end + (1 - end) * decays[name](progress);
+  };
+}
