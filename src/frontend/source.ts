@@ -1,5 +1,6 @@
 import type { Graph, Value } from "../ir/graph.js";
 import { UserError, check } from "../util/assert.js";
+import { didYouMean } from "../util/suggest.js";
 import { findDropouts } from "./dropout.js";
 import type { LossOptions } from "./losses.js";
 import type { LossSpec, Source } from "./objective.js";
@@ -77,5 +78,7 @@ function named(graph: Graph, name: string, flag: string): Value {
     return value;
   }
   const names = graph.outputs.map((v) => v.name);
-  throw new UserError(`${flag} ${name}: the model has no such output; it has ${names.join(", ")}`);
+  throw new UserError(
+    `${flag} "${name}": the model has no such output; it has ${names.join(", ")}${didYouMean(name, names)}`,
+  );
 }

@@ -1,0 +1,79 @@
+import { expect } from "chai";
+import { Node, tensorType, Value } from "../../src/ir/graph.js";
+import { Tensor } from "../../src/ir/tensor.js";
+import { findSource } from "../../src/frontend/source.js";
+import { rejects } from "../support/rejects.js";
+import { twoLayers } from "../support/two_layers.js";
+
+const loss = { kind: "cross-entropy" } as const;
+
+describe("what a model's training needs", () => {
+  it("finds the initializers that reach the loss, and no constant", () => {
+    const graph = twoLayers();
+    graph.initializers.set(new Value("unused.weight", tensorType("float32", [2])), Tensor.of("float32", [2], [1, 2]));
+    const { parameters } = findSource(graph, { loss });
+    expect(parameters.map((p) => p.name)).to.deep.equal(["first.weight", "first.bias", "second.weight", "second.bias"]);
+    expect(parameters.every((p) => p.trainable && p.group === "default")).to.equal(true);
+  });
+
+  it("freezes and trains by name, and groups by name", () => {
+    const { parameters } = findSource(twoLayers(), {
+      loss,
+      freeze: (n) => n.startsWith("first."),
+      group: (n) => (n.endsWith("bias") ? "no_decay" : "default"),
+    });
+    expect(parameters.filter((p) => p.trainable).map((p) => p.name)).to.deep.equal(["second.weight", "second.bias"]);
+    expect(parameters.map((p) => p.group)).to.deep.equal(["default", "no_decay", "default", "no_decay"]);
+  });
+
+  it("says so where nothing is left to train", async () => {
+    await rejects(() => findSource(twoLayers(), { loss, freeze: () => true }), "all 4 are frozen");
+    const graph = twoLayers();
+    for (const [v] of graph.initializers) graph.inputs.push(v);
+    graph.initializers.clear();
+    await rejects(() => findSource(graph, { loss }), "no trainable parameter");
+  });
+
+  it("suggests names near an absent output", async () => {
+    await rejects(
+      () => findSource(twoLayers(), { loss: { ...loss, logits: "logit" } }),
+      '"logit"',
+      'did you mean "logits"?',
+    );
+  });
+
+  it("renames an input that is called labels", () => {
+    const graph = twoLayers();
+    const [x] = graph.inputs;
+    if (x) x.name = "labels";
+    expect([...findSource(graph, { loss }).inputs.keys()]).to.deep.equal(["labels_input"]);
+  });
+
+  it("takes the model's own loss only where it is a scalar", async () => {
+    const graph = twoLayers();
+    await rejects(() => findSource(graph, { loss: { kind: "output", output: "logits" } }), "a loss is a scalar");
+    const [logits] = graph.outputs;
+    const total = new Value("loss", tensorType("float32", []));
+    graph.nodes.push(new Node("ReduceSum", [logits ?? null], [total], { keepdims: { type: "int", value: 0n } }));
+    graph.outputs.push(total);
+    const source = findSource(graph, { loss: { kind: "output", output: "loss" } });
+    expect([...source.outputs.keys()]).to.deep.equal(["logits"]);
+    expect(source.parameters.length).to.equal(4);
+  });
+
+  it("names weights that an exporter folded, from the bias beside them or the path of their node", () => {
+    const graph = twoLayers();
+    const [first, , second, bias] = [...graph.initializers.keys()];
+    if (first) first.name = "onnx::MatMul_17";
+    if (second) second.name = "onnx::MatMul_18";
+    if (bias) bias.name = "onnx::Add_19";
+    const products = graph.nodes.filter((n) => n.op === "MatMul");
+    if (products[1]) products[1].name = "/classifier/out_proj/MatMul";
+    const { parameters } = findSource(graph, { loss });
+    expect(parameters.map((p) => [p.name, p.initializer, p.transposed])).to.deep.equal([
+      ["first.weight", "onnx::MatMul_17", true],
+      ["first.bias", "first.bias", false],
+      ["classifier.out_proj.weight", "onnx::MatMul_18", true],
+    ]);
+  });
+});
