@@ -44,6 +44,12 @@ export function guardedRatio(b: RuleBuilder, numerator: Value, norm: Value): Val
   return e.where(b, usable, e.div(b, numerator, e.where(b, usable, norm, e.scalarLike(b, 1, norm))), zero);
 }
 
+/** scale·norm, and 0 for a scale of 0 even where the norm is infinite. */
+export function scaledNorm(b: RuleBuilder, scale: Value, norm: Value): Value {
+  const zero = e.scalarLike(b, 0, scale);
+  return e.where(b, e.equal(b, scale, zero), zero, e.mul(b, scale, norm));
+}
+
 /** β·average + (1 − β)·x. */
 export const ema = (b: RuleBuilder, beta: Value, average: Value, x: Value): Value =>
   e.add(b, e.mul(b, beta, average), e.mul(b, oneMinus(b, beta), x));

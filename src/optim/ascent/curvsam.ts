@@ -3,7 +3,7 @@ import type { Value } from "../../ir/graph.js";
 import * as e from "../../ops/emit.js";
 import type { RuleBuilder } from "../../ops/rule.js";
 import { must } from "../../util/assert.js";
-import { allFinite, at, ema, globalNorm, guardedRatio, mapParams, sumOver } from "../arithmetic.js";
+import { allFinite, at, ema, globalNorm, guardedRatio, mapParams, scaledNorm, sumOver } from "../arithmetic.js";
 import type { Ascent, Params, State } from "../part.js";
 
 const options = z.object({
@@ -45,7 +45,7 @@ export const curvsam: Ascent<typeof options> = {
     );
     const scale = guardedRatio(b, hyper("rho"), norm);
     const perturbed = mapParams(w, (x, name) => e.add(b, x, e.mul(b, scale, at(direction, name))));
-    return { perturbed, norm: e.mul(b, scale, globalNorm(b, direction)) };
+    return { perturbed, norm: scaledNorm(b, scale, globalNorm(b, direction)) };
   },
   curvature: {
     estimator: "hvp",

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import * as e from "../../ops/emit.js";
-import { at, globalNorm, guardedRatio, mapParams } from "../arithmetic.js";
+import { at, globalNorm, guardedRatio, mapParams, scaledNorm } from "../arithmetic.js";
 import type { Ascent } from "../part.js";
 
 const options = z.object({});
@@ -19,6 +19,6 @@ export const sam: Ascent<typeof options> = {
     const norm = globalNorm(b, g);
     const scale = guardedRatio(b, hyper("rho"), norm);
     const perturbed = mapParams(w, (x, name) => e.add(b, x, e.mul(b, scale, at(g, name))));
-    return { perturbed, norm: e.mul(b, scale, norm) };
+    return { perturbed, norm: scaledNorm(b, scale, norm) };
   },
 };
