@@ -8,7 +8,8 @@ import { newBuilder, ruleOf } from "../../src/ops/builder.js";
 import type { OpRule, Sample } from "../../src/ops/rule.js";
 import type { Array64 } from "../reference/array.js";
 import { evaluate, type Values64 } from "../reference/evaluate.js";
-import { addCase, type Case, type Shapes } from "./check_case.js";
+import { addCase } from "./check_case.js";
+import type { Case, Shapes } from "./check_derivatives.js";
 import { checkTypes } from "./check_types.js";
 
 /** Largest relative errors: against differences, and between two exact ways to the same numbers. */
@@ -28,9 +29,14 @@ export function checkRule(rule: OpRule, options: { shapes?: readonly Shapes[] } 
 }
 
 export function checkSample(rule: OpRule, sample: Sample, shapes: readonly Shapes[]): void {
+  checkCases(shapes.map((mode) => () => addCase(newBuilder("check"), rule, sample, "float64", mode, "")));
+}
+
+/** Checks the first of the cases against differences, and that the others, of the same numbers, agree with it. */
+export function checkCases(cases: readonly (() => Case)[]): void {
   let known: Results | null = null;
-  for (const mode of shapes) {
-    const c = addCase(newBuilder("check"), rule, sample, "float64", mode, "");
+  for (const make of cases) {
+    const c = make();
     try {
       const results = evaluateCase(c);
       if (known) agreeWith(c, results, known);

@@ -5,7 +5,8 @@ import { serializeModel } from "../../src/serde/index.js";
 import type { Array64 } from "../reference/array.js";
 import { evaluate } from "../reference/evaluate.js";
 import { runOnce } from "../support/ort.js";
-import { addCase, type Shapes } from "./check_case.js";
+import { addCase } from "./check_case.js";
+import type { Shapes } from "./check_derivatives.js";
 
 /** Largest error of the runtime's float32 numbers, relative to the largest number of an output and no less than 1. */
 const tolerance = 1e-3;

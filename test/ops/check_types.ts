@@ -1,5 +1,5 @@
 import type { Values64 } from "../reference/evaluate.js";
-import type { Case } from "./check_case.js";
+import type { Case } from "./check_derivatives.js";
 
 /** The types that inference gave every value are those that the evaluator finds; one symbol is one size. */
 export function checkTypes(c: Case, known: Values64): void {
