@@ -58,6 +58,8 @@ const dashes = [
 ];
 const fonts = "Arimo, Liberation Sans, Helvetica, Arial, sans-serif";
 const mostPoints = 2000;
+/** Up to so many points, each is marked. */
+const mostMarked = 30;
 const pixelRatio = 2;
 
 interface Row {
@@ -132,9 +134,11 @@ function panelSpec(panel: Panel, width: number, height: number): object {
     mark: { type: "line", strokeWidth: 1, opacity: 0.3 },
     encoding,
   };
+  const few = panel.series.every(({ points }) => points.length <= mostMarked);
+  const point = few ? { filled: true, size: 45 } : false;
   const layer = [
     ...(pale.length > 0 ? [paleLayer] : []),
-    { data: { values: lines }, mark: { type: "line", strokeWidth: 2.5 }, encoding: { ...encoding, strokeDash } },
+    { data: { values: lines }, mark: { type: "line", strokeWidth: 2.5, point }, encoding: { ...encoding, strokeDash } },
   ];
   return { width, height, layer };
 }
