@@ -20,11 +20,23 @@ export type { Constants } from "../ir/builder.js";
 
 export const scalarLike = (b: B, x: number, like: V): V => b.scalar(x, like.dtype);
 
-export const add = (b: B, x: V, y: V): V => b.op("Add", [x, y]);
-export const sub = (b: B, x: V, y: V): V => b.op("Sub", [x, y]);
-export const mul = (b: B, x: V, y: V): V => b.op("Mul", [x, y]);
-export const div = (b: B, x: V, y: V): V => b.op("Div", [x, y]);
-export const neg = (b: B, x: V): V => b.op("Neg", [x]);
+/** An elementwise operator; an operand that was expanded to the shape of the other one is read as it was before. */
+function elementwise(b: B, op: "Add" | "Sub" | "Mul" | "Div", x: V, y: V): V {
+  const [first, second] = [unexpanded(x, y), unexpanded(y, x)];
+  return first !== x ? b.op(op, [first, y]) : b.op(op, [x, second]);
+}
+
+const unexpanded = (x: V, other: V): V =>
+  x.producer?.op === "Expand" && sameShape(x.shape, other.shape) ? x.producer.input(0) : x;
+
+export const add = (b: B, x: V, y: V): V => elementwise(b, "Add", x, y);
+export const sub = (b: B, x: V, y: V): V => elementwise(b, "Sub", x, y);
+export const mul = (b: B, x: V, y: V): V => elementwise(b, "Mul", x, y);
+export const div = (b: B, x: V, y: V): V => elementwise(b, "Div", x, y);
+export function neg(b: B, x: V): V {
+  const scaled = scaling(b, x);
+  return scaled ? scale(b, scaled.of, -scaled.factor) : b.op("Neg", [x]);
+}
 export const exp = (b: B, x: V): V => b.op("Exp", [x]);
 export const log = (b: B, x: V): V => b.op("Log", [x]);
 export const sqrt = (b: B, x: V): V => b.op("Sqrt", [x]);
@@ -40,8 +52,20 @@ export const pow = (b: B, x: V, y: V): V => b.op("Pow", [x, y]);
 export const max = (b: B, x: V, y: V): V => b.op("Max", [x, y]);
 export const min = (b: B, x: V, y: V): V => b.op("Min", [x, y]);
 export const square = (b: B, x: V): V => mul(b, x, x);
-/** x · factor, for a plain number. */
-export const scale = (b: B, x: V, factor: number): V => mul(b, x, scalarLike(b, factor, x));
+/** x · factor, for a plain number; factors of factors are one. */
+export function scale(b: B, x: V, factor: number): V {
+  const scaled = scaling(b, x);
+  const [of, by] = scaled ? [scaled.of, scaled.factor * factor] : [x, factor];
+  return by === 1 ? of : mul(b, of, scalarLike(b, by, x));
+}
+
+/** v as of · factor, where it is a product with a constant number. */
+function scaling(b: B, v: V): { of: V; factor: number } | null {
+  if (v.producer?.op !== "Mul") return null;
+  const constant = v.producer.input(1);
+  const tensor = constant.shape?.length === 0 ? b.constantOf(constant) : undefined;
+  return tensor ? { of: v.producer.input(0), factor: tensor.numbers()[0] ?? 1 } : null;
+}
 /** x + number. */
 export const shift = (b: B, x: V, by: number): V => add(b, x, scalarLike(b, by, x));
 

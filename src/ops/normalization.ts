@@ -43,8 +43,8 @@ function parts(b: e.B, node: Node, kind: Kind): Parts {
   return { axes, centered, inverse, normalized: e.mul(b, centered, inverse), deviation };
 }
 
-const meanSquare = (b: e.B, v: e.V, axes: readonly number[]): e.V =>
-  e.div(b, e.reduceSumSquare(b, v, axes), e.countOf(b, v, axes));
+/** By a product and a mean: the runtime's kernel for sums of squares is slower than both. */
+const meanSquare = (b: e.B, v: e.V, axes: readonly number[]): e.V => e.reduceMean(b, e.square(b, v), axes);
 
 /**
  * With a = dy·s: dx = r(a − mean a − x̂·mean(a·x̂)), ds = Σ dy·x̂, db = Σ dy (both summed down by the caller). Cotangents
@@ -59,13 +59,20 @@ export const normalizationVjp =
     let dx: e.V | null = null;
     if (need[0] && dy) {
       const a = e.mul(b, dy, scale);
-      const along = e.mul(b, p.normalized, e.reduceMean(b, e.mul(b, a, p.normalized), p.axes));
+      const along = e.mul(b, p.normalized, scaledMean(b, e.mul(b, dy, p.normalized), scale, p.axes));
       const rest = kind.centers ? e.sub(b, a, e.reduceMean(b, a, p.axes)) : a;
       dx = e.mul(b, p.inverse, e.sub(b, rest, along));
     }
     if (need[0]) dx = savedCotangents(b, node, kind, p, cotangents, dx);
     return [dx, dy && need[1] ? e.mul(b, dy, p.normalized) : null, dy && need[2] ? dy : null];
   };
+
+/** mean(v·s) over the axes: over one axis a product with a matrix of one column, which reads v once and writes little. */
+function scaledMean(b: e.B, v: e.V, scale: e.V, axes: readonly number[]): e.V {
+  if (axes.length > 1 || scale.shape?.length !== 1) return e.reduceMean(b, e.mul(b, v, scale), axes);
+  const column = e.unsqueeze(b, scale, [1]);
+  return e.div(b, e.matmul(b, v, column), e.countOf(b, v, axes));
+}
 
 function savedCotangents(
   b: e.B,
@@ -117,10 +124,9 @@ export const normalizationJvp =
     return results;
   };
 
-/** ṙ for v = Σc²/n, s = √(v + ε), r = 1/s: v̇ = Σ 2c·ċ/n, ṡ = v̇/(2s), ṙ = −ṡ r². */
+/** ṙ for v = mean c², s = √(v + ε), r = 1/s: v̇ = mean 2c·ċ, ṡ = v̇/(2s), ṙ = −ṡ r². */
 function inverseTangent(b: e.B, p: Parts, dc: e.V): e.V {
-  const squares = e.reduceSum(b, e.mul(b, e.scale(b, p.centered, 2), dc), p.axes);
-  const dv = e.div(b, squares, e.countOf(b, p.centered, p.axes));
+  const dv = e.reduceMean(b, e.scale(b, e.mul(b, dc, p.centered), 2), p.axes);
   const square = e.square(b, p.inverse);
   if (!p.deviation) return e.mul(b, dv, e.scale(b, e.mul(b, square, p.inverse), -0.5));
   const ds = e.mul(b, dv, e.div(b, e.scalarLike(b, 0.5, dv), p.deviation));
