@@ -30,7 +30,8 @@ function scatter(b: e.B, node: Node, dy: e.V): e.V {
   const indices = node.input(1);
   const axis = axisOf(node);
   const rank = x.dims.length;
-  const places = e.unsqueeze(b, indices, [-1]);
+  // ScatterND takes no int32.
+  const places = e.unsqueeze(b, e.cast(b, indices, "int64"), [-1]);
   if (axis === 0) return e.scatterNDAdd(b, e.fullLike(b, 0, x, dy.dtype), places, dy);
   const rest = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis);
   const perm = [axis, ...rest];
@@ -96,6 +97,7 @@ export const rule: OpRule<"Gather"> = {
       inputs: [{ shape: [2, 3] }, { shape: [], dtype: "int64", values: [1] }],
       attributes: { axis: int(1) },
     },
+    { name: "int32 indices", inputs: [{ shape: [3, 2] }, { shape: [2], dtype: "int32", values: [2, -1] }] },
     { name: "a vector", inputs: [{ shape: [4] }, { shape: [], dtype: "int64", values: [2] }] },
   ],
 };

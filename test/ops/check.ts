@@ -10,6 +10,7 @@ import type { Array64 } from "../reference/array.js";
 import { evaluate, type Values64 } from "../reference/evaluate.js";
 import { addCase } from "./check_case.js";
 import type { Case, Shapes } from "./check_derivatives.js";
+import { labelOf } from "./check_sample.js";
 import { checkTypes } from "./check_types.js";
 
 /** Largest relative errors: against differences, and between two exact ways to the same numbers. */
@@ -29,7 +30,8 @@ export function checkRule(rule: OpRule, options: { shapes?: readonly Shapes[] } 
 }
 
 export function checkSample(rule: OpRule, sample: Sample, shapes: readonly Shapes[]): void {
-  checkCases(shapes.map((mode) => () => addCase(newBuilder("check"), rule, sample, "float64", mode, "")));
+  const make = (mode: Shapes) => (): Case => addCase(newBuilder("check"), rule, sample, "float64", mode, "");
+  labelled(labelOf(rule, sample), () => checkCases(shapes.map(make)));
 }
 
 /** Checks the first of the cases against differences, and that the others, of the same numbers, agree with it. */
@@ -37,17 +39,22 @@ export function checkCases(cases: readonly (() => Case)[]): void {
   let known: Results | null = null;
   for (const make of cases) {
     const c = make();
-    try {
+    labelled(c.label, () => {
       const results = evaluateCase(c);
-      if (known) agreeWith(c, results, known);
-      else {
-        checkNumerically(c, results);
-        known = results;
-      }
-    } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause);
-      throw message.startsWith(c.label) ? cause : new Error(`${c.label}: ${message}`, { cause });
-    }
+      if (known) return agreeWith(c, results, known);
+      checkNumerically(c, results);
+      known = results;
+    });
+  }
+}
+
+/** Runs `body`; the message of what it throws begins with `label`. */
+function labelled(label: string, body: () => void): void {
+  try {
+    body();
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw message.startsWith(label) ? cause : new Error(`${label}: ${message}`, { cause });
   }
 }
 
