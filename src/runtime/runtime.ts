@@ -112,8 +112,9 @@ export class PackageRuntime {
   async close(): Promise<void> {
     if (this.over) return;
     const ended = new Promise<void>((resolve) => this.worker.once("exit", () => resolve()));
-    this.worker.ref();
     await this.call("close", []);
+    // Without other work the process would end here, before what follows `close`: nothing that is waited for holds it.
+    this.worker.ref();
     await ended;
   }
 

@@ -87,6 +87,19 @@ describe("runtime in a worker", () => {
     expect(out).to.contain("step: 0");
   });
 
+  it("goes on after `close` in a process that has nothing else to do", () => {
+    const script = `
+      const { PackageRuntime } = await import(${JSON.stringify(new URL("../../src/runtime/runtime.js", import.meta.url).href)});
+      const runtime = await PackageRuntime.open(${JSON.stringify(folder)}, { threads: 1 });
+      await runtime.close();
+      console.log("after");`;
+    const out = execFileSync(process.execPath, ["--input-type=module", "-e", script], {
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+    expect(out).to.contain("after");
+  });
+
   describe("refuses a damaged package in one line", () => {
     let copy: string;
     beforeEach(() => {
