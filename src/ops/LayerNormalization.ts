@@ -18,6 +18,7 @@ export const rule: OpRule<"LayerNormalization"> = {
       inputs: [{ shape: [2, 2, 3] }, { shape: [2, 3] }, { shape: [2, 3] }],
       attributes: { axis: int(1) },
     },
+    { name: "a scale that broadcasts", inputs: [{ shape: [2, 3] }, { shape: [1] }, { shape: [3] }] },
     { name: "three outputs", inputs: [{ shape: [3, 4] }, { shape: [4] }, { shape: [4] }], outputs: 3 },
   ],
 };

@@ -69,7 +69,9 @@ export const normalizationVjp =
 
 /** mean(v·s) over the axes: over one axis a product with a matrix of one column, which reads v once and writes little. */
 function scaledMean(b: e.B, v: e.V, scale: e.V, axes: readonly number[]): e.V {
-  if (axes.length > 1 || scale.shape?.length !== 1) return e.reduceMean(b, e.mul(b, v, scale), axes);
+  // A scale of one element broadcasts.
+  const fits = scale.shape?.length === 1 && scale.shape[0] === v.dims.at(-1);
+  if (axes.length > 1 || !fits) return e.reduceMean(b, e.mul(b, v, scale), axes);
   const column = e.unsqueeze(b, scale, [1]);
   return e.div(b, e.matmul(b, v, column), e.countOf(b, v, axes));
 }
