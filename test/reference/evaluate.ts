@@ -8,7 +8,9 @@ import { indexing } from "./indexing.js";
 import { layout } from "./layout.js";
 import { normalizations } from "./normalizations.js";
 import { products } from "./products.js";
+import { recurrents } from "./recurrent.js";
 import { reductions } from "./reductions.js";
+import { resize } from "./resize.js";
 import { convolutions } from "./windows.js";
 
 /** Every reference operator, by name; the name says the operator in whatever domain it lies. */
@@ -20,6 +22,8 @@ export const operators: Readonly<Record<string, Op>> = {
   ...reductions,
   ...normalizations,
   ...convolutions,
+  ...recurrents,
+  Resize: resize,
   ...control,
 };
 

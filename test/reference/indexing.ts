@@ -159,19 +159,22 @@ const topK: Op = (c) => {
   return [values, indices];
 };
 
-const cumSum: Op = (c) => {
-  const [exclusive, reverse] = [c.node.int("exclusive", 0) === 1, c.node.int("reverse", 0) === 1];
-  return mapLines(c.at(0), numbersOf(c.at(1)), (line) => {
-    const out = new Float64Array(line.length);
-    let sum = 0;
-    for (let i = 0; i < line.length; i++) {
-      const at = reverse ? line.length - 1 - i : i;
-      out[at] = exclusive ? sum : sum + line[at]!;
-      sum += line[at]!;
-    }
-    return out;
-  });
-};
+const cumulative =
+  (start: number, f: (a: number, b: number) => number): Op =>
+  (c) => {
+    const [exclusive, reverse] = [c.node.int("exclusive", 0) === 1, c.node.int("reverse", 0) === 1];
+    return mapLines(c.at(0), numbersOf(c.at(1)), (line) => {
+      const out = new Float64Array(line.length);
+      let all = start;
+      for (let i = 0; i < line.length; i++) {
+        const at = reverse ? line.length - 1 - i : i;
+        const next = f(all, line[at]!);
+        out[at] = exclusive ? all : next;
+        all = next;
+      }
+      return out;
+    });
+  };
 
 export const indexing: Record<string, Op> = {
   Gather: gather,
@@ -185,5 +188,6 @@ export const indexing: Record<string, Op> = {
   ArgMax: arg((a, b) => a > b),
   ArgMin: arg((a, b) => a < b),
   TopK: topK,
-  CumSum: cumSum,
+  CumSum: cumulative(0, (a, b) => a + b),
+  CumProd: cumulative(1, (a, b) => a * b),
 };

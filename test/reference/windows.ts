@@ -1,7 +1,7 @@
 /** Convolutions and pools of any number of spatial axes. */
 import { must } from "../../src/util/assert.js";
 import { sizeOf } from "../../src/util/shape.js";
-import { array, grid, reduceLines, stridesOf, type Array64 } from "./array.js";
+import { array, full, grid, numbersOf, reduceLines, stridesOf, type Array64 } from "./array.js";
 import type { Call, Op } from "./call.js";
 
 interface Geometry {
@@ -167,6 +167,44 @@ const maxPool: Op = (c) => {
   return [y!, { ...indices!, data: indices!.data.map((i) => i - (i % plane) + columns[i % plane]!) }];
 };
 
+/** Values put back at the flat positions that a MaxPool gave. */
+const maxUnpool: Op = (c) => {
+  const [x, indices, shape] = [c.at(0), c.at(1), c.maybe(2)];
+  const kernel = must(c.node.ints("kernel_shape"), "kernel_shape");
+  const strides = c.node.ints("strides") ?? kernel.map(() => 1);
+  const pads = c.node.ints("pads") ?? [...kernel, ...kernel].map(() => 0);
+  const [n, channels] = x.dims as [number, number];
+  const own = x.dims.slice(2).map((d, i) => (d - 1) * strides[i]! + kernel[i]! - pads[i]! - pads[kernel.length + i]!);
+  const natural = [n, channels, ...own];
+  const dims = shape ? numbersOf(shape) : natural;
+  const y = full(x.dtype, dims, 0);
+  // The positions count in the natural size, whatever larger one is asked for.
+  const [from, to] = [stridesOf(natural), stridesOf(dims)];
+  indices.data.forEach((flat, i) => {
+    const at = from.reduce((sum, s, axis) => sum + (Math.floor(flat / s) % natural[axis]!) * to[axis]!, 0);
+    y.data[at] = x.data[i]!;
+  });
+  return y;
+};
+
+/** The transpose of taking patches: every patch, a column, added where it came from. */
+const col2Im: Op = (c) => {
+  const x = c.at(0);
+  const [size, kernel] = [numbersOf(c.at(1)), numbersOf(c.at(2))];
+  const g = geometry(c, size, kernel);
+  const table = windows(g);
+  const [inner, outer, k] = [sizeOf(size), sizeOf(g.out), sizeOf(kernel)];
+  const [n, channels] = [x.dims[0]!, x.dims[1]! / k];
+  const y = full(x.dtype, [n, channels, ...size], 0);
+  for (let plane = 0; plane < n * channels; plane++)
+    for (let p = 0; p < k; p++)
+      for (let o = 0; o < outer; o++) {
+        const at = table[o * k + p]!;
+        if (at >= 0) y.data[plane * inner + at]! += x.data[(plane * k + p) * outer + o]!;
+      }
+  return y;
+};
+
 const averagePool: Op = (c) => {
   const padding = c.node.int("count_include_pad", 0) === 1;
   return pool(c, (values, _, counted) => [
@@ -191,6 +229,8 @@ export const convolutions: Record<string, Op> = {
   MaxPool: maxPool,
   AveragePool: averagePool,
   LpPool: lpPool,
+  MaxUnpool: maxUnpool,
+  Col2Im: col2Im,
   GlobalAveragePool: globalPool((l) => l.reduce((a, b) => a + b, 0) / l.length),
   GlobalMaxPool: globalPool((l) => l.reduce((a, b) => Math.max(a, b))),
 };
