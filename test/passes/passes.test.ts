@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { Graph, int, ints, Node, tensorType, Value, type Attributes } from "../../src/ir/graph.js";
+import { int, ints, type Graph, type Value } from "../../src/ir/graph.js";
 import { Tensor } from "../../src/ir/tensor.js";
 import { problems, verify } from "../../src/ir/verify.js";
 import { cse } from "../../src/passes/cse.js";
@@ -10,8 +10,6 @@ import { fold } from "../../src/passes/fold.js";
 import { simplify } from "../../src/passes/simplify.js";
 import { parseModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
-import type { DType } from "../../src/util/dtype.js";
-import type { Dim } from "../../src/util/shape.js";
 import { Sketch } from "./sketch.js";
 import { backendData, casesOf } from "../support/backend.js";
 
