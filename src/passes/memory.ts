@@ -1,8 +1,22 @@
 import type { Graph, Node, Value } from "../ir/graph.js";
+import { byteLength } from "../util/dtype.js";
+import { sizeOf as sizeOfShape } from "../util/shape.js";
 import { networkOf, orderOf, type Network } from "./traversal.js";
 
 /** Bytes of a value; 0 where it is not known or does not matter. */
 export type SizeOf = (value: Value) => number;
+
+/** Bytes of tensors once symbols have sizes: products of symbols too; 0 where a dimension stays unknown. */
+export const sizesAt =
+  (symbols: Readonly<Record<string, number>>): SizeOf =>
+  (value) => {
+    if (value.type?.kind !== "tensor" || !value.type.shape) return 0;
+    const size = (factor: string): number => (/^\d+$/.test(factor) ? Number(factor) : (symbols[factor] ?? 0));
+    const dims = value.type.shape.map((d) =>
+      typeof d === "number" ? d : d.split("*").reduce((n, factor) => n * size(factor), 1),
+    );
+    return byteLength(value.type.dtype, sizeOfShape(dims));
+  };
 
 /** Operators whose output is a view of their first input (ONNX Runtime's CPU kernels). */
 const views = new Set(["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"]);

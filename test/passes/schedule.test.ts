@@ -3,15 +3,15 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
-import { int, ints, newModel, tensorType, type Graph, type Value } from "../../src/ir/graph.js";
+import { int, ints, newModel, tensorType, Value, type Graph } from "../../src/ir/graph.js";
 import { Tensor } from "../../src/ir/tensor.js";
 import { verify } from "../../src/ir/verify.js";
-import { simulatePeak } from "../../src/passes/memory.js";
+import { simulatePeak, sizesAt } from "../../src/passes/memory.js";
 import { schedule } from "../../src/passes/schedule.js";
 import { traversal } from "../../src/passes/traversal.js";
 import { serializeModel } from "../../src/serde/index.js";
 import { byteLength } from "../../src/util/dtype.js";
-import { isStatic, sizeOf } from "../../src/util/shape.js";
+import { isStatic, sizeOf, type Dim } from "../../src/util/shape.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 import { Sketch } from "./sketch.js";
@@ -209,6 +209,14 @@ describe("simulated peak", () => {
     expect(naiveMeasured / naive).to.be.within(0.85, 1.15);
     expect(measured / after).to.be.within(0.85, 1.15);
     expect(after / before).to.be.lessThan(0.75);
+  });
+
+  it("takes sizes of symbols, and of products of them", () => {
+    const size = sizesAt({ batch: 4, sequence: 3 });
+    const of = (...shape: Dim[]): number => size(new Value("v", tensorType("float32", shape)));
+    expect(of("batch*sequence*2", 5)).to.equal(4 * 3 * 2 * 5 * 4);
+    expect(of("batch", "?3")).to.equal(0);
+    expect(size(new Value("v", null))).to.equal(0);
   });
 
   it("counts views, buffers taken over, and outputs that stay", () => {
