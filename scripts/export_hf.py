@@ -82,6 +82,15 @@ def uses_token_types(model: PreTrainedModel) -> bool:
     return accepted and getattr(model.config, "type_vocab_size", 0) > 1
 
 
+def prepare_decoder(model: PreTrainedModel) -> None:
+    """Lets a decoder classify batches: no cache among its outputs, and a padding token to find each row's last one."""
+    config = model.config
+    config.use_cache = False
+    if config.pad_token_id is None and getattr(config, "eos_token_id", None) is not None:
+        config.pad_token_id = config.eos_token_id
+        print(f"note: the model has no padding token; {config.pad_token_id}, its end of text, serves as one")
+
+
 def example_inputs(model: PreTrainedModel, batch: int, sequence: int, seed: int = 0) -> Inputs:
     """Random ids, each row but the first padded on the right by a different amount."""
     draw = torch.Generator().manual_seed(seed)
@@ -147,6 +156,10 @@ def export(
     is folding of constants and merging of equal parameters; names are lost.
     """
     axes = axes or {}
+    require(
+        mode == "eval" or opset is None or opset >= 12,
+        f"opset {opset} has no dropout in training mode; export at opset 12 or later",
+    )
     training = model.training
     model.train(mode == "train")
     try:
@@ -375,6 +388,7 @@ def export_classifier(
     model: PreTrainedModel, out: Path, *, exporter: str = "torchscript", opset: int | None = None, mode: str = "eval"
 ) -> Path:
     """Exports, checks and writes `out`/model.onnx and `out`/config.json; prints a line on what was checked."""
+    prepare_decoder(model)
     longest = longest_sequence(model)
     short = min(7, longest or 7)
     inputs = example_inputs(model, 2, short)

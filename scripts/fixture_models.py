@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
+from transformers.pytorch_utils import Conv1D
 
-from export_hf import require
+from export_hf import require, uses_token_types
 
 Tensors = dict[str, torch.Tensor]
 SIZES = {
@@ -48,38 +50,42 @@ BUILDERS: dict[str, Callable[[], torch.nn.Module]] = {"roberta": roberta, "bert"
 
 
 def make_model(name: str) -> torch.nn.Module:
-    """The model, with float32 weights of the scale that trained ones have: no bias is 0, no norm gain is 1."""
     model = BUILDERS[name]()
-    draw = torch.Generator().manual_seed(sum(map(ord, name)))
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=draw)
-            if "LayerNorm.weight" in parameter_name:
-                parameter.copy_(1 + 0.1 * noise)
-            elif parameter.dim() == 1:
-                parameter.copy_(0.1 * noise)
-            elif "embeddings" in parameter_name:
-                parameter.copy_(0.5 * noise)
-            else:
-                parameter.copy_(noise / parameter.shape[1] ** 0.5)
+    draw_weights(model, sum(map(ord, name)))
     if hasattr(model, "config"):
         model.config.return_dict = False
     return model
 
 
+def draw_weights(model: torch.nn.Module, seed: int) -> None:
+    """Float32 weights of the scale that trained ones have: no bias is 0, no norm gain is 1."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                noise = torch.randn(parameter.shape, generator=draw)
+                if parameter.dim() == 1:
+                    parameter.copy_(1 + 0.1 * noise if name == "weight" else 0.1 * noise)
+                elif isinstance(module, torch.nn.Embedding):
+                    parameter.copy_(0.5 * noise)
+                else:
+                    inputs = parameter.shape[0] if isinstance(module, Conv1D) else parameter.shape[1]
+                    parameter.copy_(noise / inputs**0.5)
+
+
 def make_batch(
-    name: str, model: torch.nn.Module, seed: int, rows: int = 4, sequence: int = 7
+    model: torch.nn.Module, seed: int, rows: int = 4, sequence: int = 7
 ) -> tuple[Tensors, torch.Tensor]:
     """Inputs and labels; every row but the first ends in padding, masked out."""
     draw = torch.Generator().manual_seed(seed)
-    if name == "mlp":
+    if isinstance(model, Mlp):
         return {"x": torch.randn(rows, 6, generator=draw)}, torch.randint(0, 3, (rows,), generator=draw)
     config = model.config
     ids = torch.randint(3, config.vocab_size, (rows, sequence), generator=draw)
     length = torch.tensor([sequence, *(torch.randint(2, sequence, (rows - 1,), generator=draw)).tolist()])
     mask = (torch.arange(sequence) < length[:, None]).long()
     inputs = {"input_ids": torch.where(mask == 1, ids, config.pad_token_id), "attention_mask": mask}
-    if name == "bert":
+    if uses_token_types(model):
         inputs["token_type_ids"] = (torch.arange(sequence) >= length[:, None] // 2).long() * mask
     return inputs, torch.randint(0, config.num_labels, (rows,), generator=draw)
 
@@ -94,6 +100,19 @@ def in_double(model: torch.nn.Module) -> torch.nn.Module:
         if isinstance(module, torch.nn.Embedding):
             module.padding_idx = None
     return model.double()
+
+
+class StayDouble(TorchFunctionMode):
+    """Keeps float64 where a model rounds to float32 for safety: RMS norms, softmax of attention, rotary angles."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        kwargs = kwargs or {}
+        if args and isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64:
+            if func is torch.Tensor.float:
+                return args[0]
+            args = tuple(torch.float64 if a is torch.float32 else a for a in args)
+            kwargs = {k: torch.float64 if a is torch.float32 else a for k, a in kwargs.items()}
+        return func(*args, **kwargs)
 
 
 @contextlib.contextmanager
@@ -141,9 +160,9 @@ class Problem:
     def logits(self, parameters: Tensors, inputs: Tensors) -> torch.Tensor:
         dtype = next(iter(parameters.values())).dtype
         cast = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
-        with dropout_from(self.masks):
+        with dropout_from(self.masks), StayDouble():
             result = functional_call(self.model, parameters, kwargs=cast)
-        return result[0] if isinstance(result, tuple) else result
+        return result if isinstance(result, torch.Tensor) else result[0]
 
     def loss(self, parameters: Tensors, inputs: Tensors, labels: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(self.logits(parameters, inputs), labels)
