@@ -35,8 +35,8 @@ export const folder = join(root, "test", "fixtures", "torch");
 export const index = JSON.parse(readFileSync(join(folder, "index.json"), "utf8")) as Index;
 
 /** Every tensor of a fixture, by name. */
-export function readFixture(file: string): Map<string, Feed> {
-  const source = new SafetensorsFile(join(folder, file));
+export function readFixture(file: string, from = folder): Map<string, Feed> {
+  const source = new SafetensorsFile(join(from, file));
   try {
     return new Map(
       [...source.entries].map(([name, { dtype, shape }]) => {
