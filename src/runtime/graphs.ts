@@ -4,12 +4,16 @@ import type { Manifest } from "../format/manifest.js";
 import { checkGraphInputs, describeInput, type InputRole } from "../format/ports.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
+import { discard } from "./discard.js";
 import type { SessionOptions } from "./options.js";
 import { openSession, runError } from "./session.js";
+import { unwrap } from "./tensors.js";
 
 /** An opened graph of a package. */
 export class PackageGraph {
   readonly inputs: readonly { name: string; role: InputRole }[];
+  /** Names of the inputs. */
+  readonly reads: ReadonlySet<string>;
   readonly outputs: ReadonlySet<string>;
   /** Parameters, state and buffers that it gives new values. */
   readonly updates: readonly string[];
@@ -25,6 +29,7 @@ export class PackageGraph {
     });
     checkGraphInputs(manifest, path, inputs);
     this.inputs = inputs.map(({ name }) => ({ name, role: must(describeInput(manifest, name), name).role }));
+    this.reads = new Set(session.inputNames);
     this.outputs = new Set(session.outputNames);
     this.updates = session.outputNames.filter((name) => name.startsWith("next/")).map((name) => name.slice(5));
     for (const name of this.updates) {
@@ -45,8 +50,9 @@ export class PackageGraph {
     fetches: Readonly<Record<string, Tensor | null>>,
   ): Promise<Record<string, Tensor>> {
     try {
-      const results = await this.session.run(feeds, fetches);
-      return Object.fromEntries(Object.entries(results).filter(([name]) => fetches[name] === null));
+      const results = Object.entries(await this.session.run(feeds, fetches));
+      discard(results.flatMap(([name, result]) => copyOf(result, fetches[name])));
+      return Object.fromEntries(results.filter(([name]) => fetches[name] === null));
     } catch (error) {
       throw runError(this.path, error);
     }
@@ -55,6 +61,13 @@ export class PackageGraph {
   async release(): Promise<void> {
     await this.session.release();
   }
+}
+
+/** The buffer in which the binding returns a copy of an output that it wrote into `target` already. */
+function copyOf(result: Tensor, target: Tensor | null | undefined): ArrayBuffer[] {
+  if (!target) return [];
+  const { buffer } = unwrap(result).data;
+  return buffer instanceof ArrayBuffer && buffer !== unwrap(target).data.buffer ? [buffer] : [];
 }
 
 /** The graphs of a package, each opened when it is first needed. */

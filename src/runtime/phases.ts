@@ -31,7 +31,8 @@ export class Phases {
   ) {}
 
   async step(batches: readonly PreparedBatch[], variant: string, sources: Sources): Promise<PhasesResult> {
-    const run = new PhasedStep(this.manifest, this.store, this.handed, this.accumulator, sources);
+    const descend = await this.graphs.get("descend");
+    const run = new PhasedStep(this.manifest, this.store, this.handed, this.accumulator, sources, descend);
     const refresh = variant.includes("curvature") && this.graphs.has("hvp");
     await run.gradient(await this.graphs.get(refresh ? "hvp" : "gradient"), batches, "");
     if (refresh) await run.phase(await this.graphs.get("curvature"));
@@ -39,7 +40,7 @@ export class Phases {
       await run.phase(await this.graphs.get("perturb"));
       await run.gradient(await this.graphs.get("gradient"), batches, "perturbed_");
     }
-    await run.phase(await this.graphs.get("descend"));
+    await run.phase(descend);
     return { updates: run.pending, diagnostics: run.diagnostics };
   }
 }
@@ -54,6 +55,7 @@ class PhasedStep {
     private readonly handed: Map<string, Tensor>,
     private readonly accumulator: Accumulator,
     private readonly sources: Sources,
+    private readonly descend: PackageGraph,
   ) {}
 
   /** Runs a phase that takes no batch: everything that it hands on is of a parameter's shape or a scalar. */
@@ -128,12 +130,23 @@ class PhasedStep {
     const [, kind, parameter = ""] = /^([^/]+)\/(.*)$/.exec(name) ?? [];
     const spec = kind ? this.manifest.parameters[parameter] : undefined;
     if (!spec) return null;
-    let tensor = this.handed.get(name);
-    if (!tensor) {
-      tensor = wrap(spec.dtype, allocate(spec.dtype, sizeOf(spec.shape), `"${name}"`), spec.shape);
-      this.handed.set(name, tensor);
-    }
+    const tensor =
+      this.borrowed(kind ?? "", parameter) ??
+      this.handed.get(name) ??
+      wrap(spec.dtype, allocate(spec.dtype, sizeOf(spec.shape), `"${name}"`), spec.shape);
+    this.handed.set(name, tensor);
     return tensor;
+  }
+
+  /**
+   * A buffer that stands idle while a value of this kind lives: the descent, which ends the life of both, writes the new
+   * parameters where the perturbed ones were, and the second gradient comes when the HVP has done its part.
+   */
+  private borrowed(kind: string, parameter: string): Tensor | undefined {
+    const needed = (other: string) => this.descend.reads.has(`${other}/${parameter}`);
+    if (kind === "perturbed" && !needed("perturbed")) return this.store.twin(parameter);
+    if (kind === "perturbed_grad" && !needed("hvp")) return this.handed.get(`hvp/${parameter}`);
+    return undefined;
   }
 }
 
