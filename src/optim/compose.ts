@@ -1,4 +1,4 @@
-import type { ZodObject, z } from "zod";
+import type { ZodObject } from "zod";
 import { UserError } from "../util/assert.js";
 import { none } from "./ascent/none.js";
 import { sam } from "./ascent/sam.js";
