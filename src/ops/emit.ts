@@ -10,7 +10,7 @@ import {
 } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { dtypeCodes, type DType } from "../util/dtype.js";
-import { freshDim, isStatic, normalizeAxis, sameShape, sizeOf, type Dim, type Shape } from "../util/shape.js";
+import { freshDim, isStatic, normalizeAxis, reshapeTarget, sameShape, sizeOf, type Dim, type Shape } from "../util/shape.js";
 import type { RuleBuilder } from "./rule.js";
 import { reshapedDims } from "./shapes.js";
 
@@ -130,8 +130,11 @@ export function reshape(b: B, x: V, dims: readonly Dim[]): V {
 export const reshapeTo = (b: B, x: V, shape: V, type: Type | null): V =>
   type?.kind === "tensor" && sameShape(x.shape, type.shape) ? x : b.op("Reshape", [x, shape], {}, { types: [type] });
 
-/** `x` reshaped to the shape of `y`, which has as many elements. */
-export const reshapeLike = (b: B, x: V, y: V): V => reshapeTo(b, x, shapeOf(b, y), tensorType(x.dtype, y.shape));
+/** `x` reshaped to the shape of `y`, which has as many elements: by a constant where one can say it. */
+export function reshapeLike(b: B, x: V, y: V): V {
+  const target = x.shape && y.shape ? reshapeTarget(x.shape, y.shape) : null;
+  return reshapeTo(b, x, target ? b.int64s(target) : shapeOf(b, y), tensorType(x.dtype, y.shape));
+}
 
 export const expand = (b: B, x: V, shape: V, type: Type | null): V => b.op("Expand", [x, shape], {}, { types: [type] });
 

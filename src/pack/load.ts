@@ -7,6 +7,8 @@ import { findSource, type SourceOptions } from "../frontend/source.js";
 import type { Source } from "../frontend/objective.js";
 import type { Model } from "../ir/graph.js";
 import { constantsToInitializers } from "../passes/constants.js";
+import { simplify } from "../passes/simplify.js";
+import { staticReshapes } from "../passes/static_reshapes.js";
 import { loadModel } from "../serde/index.js";
 import { probeTypes } from "./probe.js";
 
@@ -31,6 +33,8 @@ export async function loadTyped(file: string): Promise<{ model: Model; origin: O
   upgrade(model);
   constantsToInitializers(model.graph);
   await probeTypes(model);
+  staticReshapes(model.graph);
+  simplify(model.graph);
   return { model, origin };
 }
 

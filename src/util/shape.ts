@@ -38,3 +38,23 @@ export const sameShape = (a: Shape | null, b: Shape | null): boolean =>
 
 /** `axis` counted from the front, for a tensor of `rank` dimensions. */
 export const normalizeAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+/**
+ * A constant target for a Reshape of `from` to `to`: sizes, 0 for "as in the input", one -1 for what remains; null where
+ * no constant says it. Symbols of `from` and `to` are of one graph.
+ */
+export function reshapeTarget(from: Shape, to: Shape): number[] | null {
+  let inferred = false;
+  const target: number[] = [];
+  for (const [i, d] of to.entries()) {
+    if (d === 0) return null;
+    if (typeof d === "number") target.push(d);
+    else if (from[i] === d) target.push(0);
+    else if (inferred) return null;
+    else {
+      inferred = true;
+      target.push(-1);
+    }
+  }
+  return target;
+}
