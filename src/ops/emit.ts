@@ -10,7 +10,16 @@ import {
 } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { dtypeCodes, type DType } from "../util/dtype.js";
-import { freshDim, isStatic, normalizeAxis, reshapeTarget, sameShape, sizeOf, type Dim, type Shape } from "../util/shape.js";
+import {
+  freshDim,
+  isStatic,
+  normalizeAxis,
+  reshapeTarget,
+  sameShape,
+  sizeOf,
+  type Dim,
+  type Shape,
+} from "../util/shape.js";
 import type { RuleBuilder } from "./rule.js";
 import { reshapedDims } from "./shapes.js";
 

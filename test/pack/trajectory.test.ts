@@ -138,11 +138,13 @@ describe("trajectories against float64 references written from the papers", () =
         advance(fused, step);
 
         for (const [name, feed] of fused) {
-          const other = must(phased.get(name), name);
-          expect(
-            relativeError(other.data as Float32Array, feed.data as Float32Array),
-            `${name}, phases against fused`,
-          ).to.be.below(1e-5);
+          const one = feed.data as Float32Array;
+          const other = must(phased.get(name), name).data as Float32Array;
+          // The bias of a key has no gradient but rounding: small tensors compare absolutely.
+          const scale = Math.max(1e-3, ...one.map(Math.abs));
+          one.forEach((x, i) =>
+            expect(Math.abs(x - (other[i] ?? NaN)) / scale, `${name}, phases against fused`).to.be.below(1e-5),
+          );
         }
         if (!fixture.kept.includes(t + 1)) continue;
         for (const [name, feed] of want) {
