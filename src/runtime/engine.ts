@@ -81,7 +81,10 @@ export class Engine {
     const fused = batches.length === 1 && driver === "fused";
     const sources = this.sources(null, hyper);
     const { updates, diagnostics } = fused
-      ? await this.fusedStep(await this.graphs.get(variant), { ...sources, batch: must(batches[0], "the batch") })
+      ? await this.fusedStep(await this.graphs.get(variant, batches[0]?.sizes), {
+          ...sources,
+          batch: must(batches[0], "the batch"),
+        })
       : await this.phases.step(batches, variant, sources);
     const finite = ["loss", "perturbed_loss"].every((name) => Number.isFinite(diagnostics[name] ?? 0));
     const wasSkipped = (diagnostics.skipped ?? 0) !== 0 || !finite;
@@ -181,8 +184,9 @@ export class Engine {
   }
 
   private async inference(key: string, batch: Feeds): Promise<Record<string, HostTensor>> {
-    const graph = await this.graphs.get(key);
-    const feeds = feedsOf(graph, this.sources(prepareBatch(this.manifest, batch), {}));
+    const prepared = prepareBatch(this.manifest, batch);
+    const graph = await this.graphs.get(key, prepared.sizes);
+    const feeds = feedsOf(graph, this.sources(prepared, {}));
     const results = await graph.run(feeds, Object.fromEntries([...graph.outputs].map((name) => [name, null])));
     return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, unwrap(tensor)]));
   }

@@ -4,6 +4,7 @@ import type { Manifest } from "../format/manifest.js";
 import { checkGraphInputs, describeInput, type InputRole } from "../format/ports.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
+import type { Sizes } from "./batch.js";
 import { discard } from "./discard.js";
 import type { SessionOptions } from "./options.js";
 import { openSession, runError } from "./session.js";
@@ -84,7 +85,8 @@ export class PackageGraphs {
     return Object.hasOwn(this.manifest.graphs, key);
   }
 
-  async get(key: string): Promise<PackageGraph> {
+  /** The graph `key`; `sizes` of the dynamic dimensions are what memory is planned for where it is opened now. */
+  async get(key: string, sizes: Sizes = new Map()): Promise<PackageGraph> {
     const known = this.opened.get(key);
     if (known) return known;
     const { graphs } = this.manifest;
@@ -93,7 +95,7 @@ export class PackageGraphs {
       return `${this.folder}: the package has no graph "${key}"${didYouMean(key, Object.keys(graphs))}`;
     });
     const path = join(this.folder, file);
-    const graph = new PackageGraph(path, await openSession(path, this.options), this.manifest);
+    const graph = new PackageGraph(path, await openSession(path, this.options, sizes), this.manifest);
     this.opened.set(key, graph);
     return graph;
   }

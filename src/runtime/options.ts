@@ -19,13 +19,26 @@ export interface EngineOptions {
   threads?: number | undefined;
   /** Graph optimization level; default `all`. */
   level?: (typeof levels)[number] | undefined;
+  /**
+   * A folder for graphs that are optimised once and ordered for memory, and opened as they are from then on: faster to
+   * open the next time. CPU only; default: none, graphs are opened at `level`.
+   */
+  lowered?: string | undefined;
   /** Seed of every random input; default 0. */
   seed?: number | undefined;
   /** `phases` takes the step apart, with less memory at a time; several micro-batches always go that way. */
   driver?: Driver | undefined;
 }
 
-const known = ["provider", "deviceId", "threads", "level", "seed", "driver"] as const satisfies (keyof EngineOptions)[];
+const known = [
+  "provider",
+  "deviceId",
+  "threads",
+  "level",
+  "lowered",
+  "seed",
+  "driver",
+] as const satisfies (keyof EngineOptions)[];
 
 /** What sessions are opened with. */
 export interface SessionOptions {
@@ -33,6 +46,7 @@ export interface SessionOptions {
   deviceId: number | undefined;
   threads: number;
   level: (typeof levels)[number];
+  lowered: string | undefined;
 }
 
 /** Options with their defaults filled in. */
@@ -54,6 +68,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     deviceId,
     threads = availableParallelism(),
     level = "all",
+    lowered,
     seed = 0,
     driver = "fused",
   } = options;
@@ -65,7 +80,11 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     deviceId === undefined || (Number.isInteger(deviceId) && deviceId >= 0),
     `deviceId: ${deviceId}; a whole number from 0 on expected`,
   );
+  check(
+    lowered === undefined || provider === "cpu",
+    `lowered: graphs are lowered for provider cpu only, this is ${provider}; leave it out`,
+  );
   check(Number.isSafeInteger(seed), `seed: ${seed}; a whole number expected`);
   check(drivers.includes(driver), `driver: "${driver}"; one of ${drivers.join(", ")} expected`);
-  return { provider: found, deviceId, threads, level, seed, driver };
+  return { provider: found, deviceId, threads, level, lowered, seed, driver };
 }

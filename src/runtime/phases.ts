@@ -34,11 +34,11 @@ export class Phases {
     const descend = await this.graphs.get("descend");
     const run = new PhasedStep(this.manifest, this.store, this.handed, this.accumulator, sources, descend);
     const refresh = variant.includes("curvature") && this.graphs.has("hvp");
-    await run.gradient(await this.graphs.get(refresh ? "hvp" : "gradient"), batches, "");
+    await run.gradient(await this.graphs.get(refresh ? "hvp" : "gradient", batches[0]?.sizes), batches, "");
     if (refresh) await run.phase(await this.graphs.get("curvature"));
     if (this.graphs.has("perturb")) {
       await run.phase(await this.graphs.get("perturb"));
-      await run.gradient(await this.graphs.get("gradient"), batches, "perturbed_");
+      await run.gradient(await this.graphs.get("gradient", batches[0]?.sizes), batches, "perturbed_");
     }
     await run.phase(descend);
     return { updates: run.pending, diagnostics: run.diagnostics };

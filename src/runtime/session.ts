@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { check, UserError } from "../util/assert.js";
+import type { Sizes } from "./batch.js";
 import type { SessionOptions } from "./options.js";
 
 const settings = ({ provider, deviceId, threads, level }: SessionOptions): InferenceSession.SessionOptions => ({
@@ -36,12 +37,19 @@ export async function requireProvider(options: SessionOptions): Promise<void> {
   }
 }
 
-/** Opens the graph in file `path`; a `UserError` names the file. */
-export async function openSession(path: string, options: SessionOptions): Promise<InferenceSession> {
+/** Opens the graph in file `path`, for `sizes` of the dynamic dimensions; a `UserError` names the file. */
+export async function openSession(path: string, options: SessionOptions, sizes: Sizes): Promise<InferenceSession> {
   check(existsSync(path), `${path}: the package lacks this graph; run curvsam patch again`);
   try {
+    if (options.lowered !== undefined) {
+      // Loaded only here: reading ONNX files is no part of training.
+      const { lowerForCpu } = await import("../lower/cpu.js");
+      const file = await lowerForCpu(path, options.lowered, sizes);
+      return await InferenceSession.create(file, settings({ ...options, level: "disabled" }));
+    }
     return await InferenceSession.create(path, settings(options));
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`${path}: ONNX Runtime cannot open it: ${reasonOf(error)}`);
   }
 }

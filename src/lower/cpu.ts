@@ -1,0 +1,81 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { InferenceSession, env } from "onnxruntime-node";
+import type { Graph, Value } from "../ir/graph.js";
+import { schedule } from "../passes/schedule.js";
+import { loadModel, saveModel } from "../serde/index.js";
+import { byteLength } from "../util/dtype.js";
+import { onFile } from "../util/files.js";
+import type { Dim } from "../util/shape.js";
+
+/**
+ * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
+ * least memory at `sizes` of the dynamic dimensions. Open the returned file at level `disabled`: only there does the runtime
+ * keep to the order. Files are kept in the folder `cache`, by the content of their source and the version of the runtime.
+ *
+ * The fusions are those of this machine's processor: the folder is not to be carried elsewhere.
+ */
+export async function lowerForCpu(source: string, cache: string, sizes: ReadonlyMap<string, number>): Promise<string> {
+  const version = env.versions.node ?? env.versions.common;
+  const hash = createHash("sha256").update(readFileSync(source)).update(version).digest("hex").slice(0, 24);
+  const name = `${basename(source, ".onnx")}-${hash}`;
+  const file = join(cache, `${name}.onnx`);
+  if (existsSync(file)) return file;
+  onFile(cache, "write", () => mkdirSync(cache, { recursive: true }));
+  const optimized = join(cache, `.${name}-${process.pid}-optimized.onnx`);
+  const ordered = join(cache, `.${name}-${process.pid}.onnx`);
+  try {
+    const session = await InferenceSession.create(source, {
+      executionProviders: ["cpu"],
+      graphOptimizationLevel: "extended",
+      optimizedModelFilePath: optimized,
+      logSeverityLevel: 3,
+    });
+    await session.release();
+    const model = loadModel(optimized);
+    schedule(model.graph, sizesIn(model.graph, sizes));
+    saveModel(model, ordered);
+    onFile(file, "write", () => renameSync(ordered, file));
+  } finally {
+    for (const temporary of [optimized, ordered]) rmSync(temporary, { force: true });
+  }
+  return file;
+}
+
+/** Bytes of every value, dynamic dimensions at `sizes`; what is not known is taken to be as large as its node's inputs. */
+function sizesIn(graph: Graph, sizes: ReadonlyMap<string, number>): (value: Value) => number {
+  const known = new Map<Value, number>();
+  const sizeOf = (value: Value): number => {
+    let size = known.get(value);
+    if (size === undefined) known.set(value, (size = sizeByType(value, sizes) ?? largestInput(value)));
+    return size;
+  };
+  const largestInput = (value: Value): number => {
+    const inputs = value.producer?.inputs ?? [];
+    return inputs.reduce((most, input) => Math.max(most, input ? sizeOf(input) : 0), 0);
+  };
+  // Nodes stand in topological order: no chain of unknown sizes is followed far.
+  for (const node of graph.nodes) for (const output of node.outputs) if (output) sizeOf(output);
+  return sizeOf;
+}
+
+function sizeByType(value: Value, sizes: ReadonlyMap<string, number>): number | undefined {
+  if (value.type?.kind !== "tensor" || !value.type.shape) return undefined;
+  let count = 1;
+  for (const dim of value.type.shape) {
+    const size = sizeOfDim(dim, sizes);
+    if (size === undefined) return undefined;
+    count *= size;
+  }
+  return byteLength(value.type.dtype, count);
+}
+
+/** A number, a name, or a product of names as `batch*sequence`. */
+function sizeOfDim(dim: Dim, sizes: ReadonlyMap<string, number>): number | undefined {
+  if (typeof dim === "number") return dim;
+  return dim.split("*").reduce<number | undefined>((product, name) => {
+    const size = sizes.get(name) ?? (/^\d+$/.test(name) ? Number(name) : undefined);
+    return product === undefined || size === undefined ? undefined : product * size;
+  }, 1);
+}
