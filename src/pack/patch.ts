@@ -5,7 +5,8 @@ import { writeSafetensors } from "../format/safetensors.js";
 import type { LossOptions } from "../frontend/losses.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { compose } from "../optim/compose.js";
-import { dce } from "../passes/dce.js";
+import { shapesFromInputs } from "../passes/shapes.js";
+import { simplify } from "../passes/simplify.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
@@ -123,8 +124,11 @@ export function emitGraphs(recipe: Recipe): Map<string, Graph> {
   graphs.set("descend", descendGraph(recipe));
   graphs.set("step", stepGraph(recipe, false));
   if (ascent.curvature) graphs.set("curvature_step", stepGraph(recipe, true));
-  // What only training mode reads is left over in evaluation mode; a runtime warns of each constant without a reader.
-  for (const graph of graphs.values()) dce(graph);
+  for (const graph of graphs.values()) {
+    // Else an activation is kept through the backward pass only so that its shape can be read.
+    shapesFromInputs(graph);
+    simplify(graph);
+  }
   return graphs;
 }
 
