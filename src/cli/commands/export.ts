@@ -24,10 +24,7 @@ export const command: CommandBuilder = (context) =>
     )
     .argument("<package>", "a folder that curvsam patch wrote")
     .requiredOption("-o, --output <file>", "the ONNX file to write")
-    .option(
-      "--weights <file>",
-      "safetensors of a checkpoint (default: the latest trained ones, else the package's own)",
-    )
+    .option("--weights <file>", "safetensors of a checkpoint (default: those of <package>/run, else the package's own)")
     .option("--force", "replace the file")
     .addHelpText("after", help)
     .action(async (folder: string, flags: Flags) => {
@@ -36,7 +33,9 @@ export const command: CommandBuilder = (context) =>
           `${flags.output}: the file exists already; choose another name, or replace it with --force`,
         );
       }
-      const { exportModel } = await import("../../pack/export.js");
-      exportModel(folder, flags.output, flags.weights === undefined ? {} : { weights: flags.weights });
-      context.print(`${flags.output}: ${bytes(statSync(flags.output).size)}`);
+      const [{ RunFolder }, { exportModel }] = await Promise.all([import("../run.js"), import("../../pack/export.js")]);
+      const weights = flags.weights ?? new RunFolder(folder).trained;
+      exportModel(folder, flags.output, weights === undefined ? {} : { weights });
+      const origin = weights ?? "the package's own weights";
+      context.print(`${flags.output}: ${bytes(statSync(flags.output).size)}, ${origin}`);
     });

@@ -1,0 +1,155 @@
+import { mkdirSync, readdirSync, rmdirSync, existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { Command, Option } from "commander";
+import type { FitResult } from "../../train/fit.js";
+import type { EvaluationSummary } from "../../train/evaluate.js";
+import type { ScheduleName } from "../../train/schedules.js";
+import { onFile } from "../../util/files.js";
+import type { CommandBuilder } from "../context.js";
+import type { DataFlags } from "../dataset.js";
+import { counted, metricsText } from "../format.js";
+import { addDataOptions, addRuntimeOptions, runtimeOptions, type RuntimeFlags } from "../options.js";
+import { assignments, integer, number } from "../parse.js";
+
+const help = `
+Everything of a run goes to one folder: checkpoints/, log.jsonl, and at the end
+weights.safetensors, which eval and export take. Ctrl-C saves a checkpoint; the
+same command with --resume goes on from it, bit for bit.
+
+Examples:
+  $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --epochs 3 --eval dev.tsv
+  $ curvsam train out --data pairs.tsv --tokenizer tokenizer.json --text sentence1 --text-pair sentence2 --label label
+  $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --resume`;
+
+interface Flags extends DataFlags, RuntimeFlags {
+  data: string;
+  eval?: string;
+  epochs: number;
+  maxSteps?: number;
+  batchSize: number;
+  accumulate: number;
+  seed: number;
+  lr?: number;
+  rho?: number;
+  hyper?: Record<string, number>;
+  schedule: ScheduleName;
+  warmup: number;
+  evalEvery?: number;
+  saveEvery?: number;
+  output?: string;
+  resume?: string | true;
+  json?: true;
+}
+
+export const command: CommandBuilder = (context) => {
+  const command = new Command("train")
+    .helpGroup("Training packages:")
+    .summary("train a package on a text data set")
+    .description("Trains a package on a TSV, CSV or JSON lines file of labelled texts.")
+    .argument("<package>", "a folder that curvsam patch wrote")
+    .requiredOption("--data <file>", "the texts to train on")
+    .option("--eval <file>", "texts to evaluate on after each epoch");
+  return addRuntimeOptions(addDataOptions(command))
+    .option("--epochs <n>", "how often to go through the data", integer({ min: 1 }), 3)
+    .option("--max-steps <n>", "stop after so many steps", integer({ min: 1 }))
+    .option("--batch-size <n>", "examples in a micro-batch", integer({ min: 1 }), 16)
+    .option("--accumulate <n>", "micro-batches in a step", integer({ min: 1 }), 1)
+    .option("--seed <n>", "seed of the order, the dropout and the probes", integer(), 0)
+    .option("--lr <x>", "learning rate (default: the package's)", number({ min: 0 }))
+    .option("--rho <x>", "radius of the perturbation (default: the package's)", number({ min: 0 }))
+    .option("--hyper <name=x>", "any other hyper-parameter of the package", assignments)
+    .addOption(
+      new Option("--schedule <name>", "how the learning rate falls")
+        .choices(["constant", "linear", "cosine"])
+        .default("linear"),
+    )
+    .option(
+      "--warmup <x>",
+      "steps, or a fraction of all steps, over which the learning rate rises",
+      number({ min: 0 }),
+      0.06,
+    )
+    .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))
+    .option("--save-every <n>", "steps between checkpoints (default: after each evaluation)", integer({ min: 1 }))
+    .option("--output <folder>", "the run's folder (default: run in the package)")
+    .option("--resume [checkpoint]", "go on from the run's last checkpoint, or from this one")
+    .option("--json", "print one JSON document")
+    .addHelpText("after", help)
+    .action(async (folder: string, flags: Flags) => {
+      const [{ RunFolder }, { PackageRuntime }, { fit }, { schedule }, { usualMeasure }, dataset] = await Promise.all([
+        import("../run.js"),
+        import("../../runtime/runtime.js"),
+        import("../../train/fit.js"),
+        import("../../train/schedules.js"),
+        import("../../train/measures.js"),
+        import("../dataset.js"),
+      ]);
+      const run = new RunFolder(folder, flags.output);
+      const runtime = await PackageRuntime.open(folder, { ...runtimeOptions(flags), seed: flags.seed });
+      try {
+        const { manifest } = runtime;
+        const { batchSize, seed } = flags;
+        const settings = dataset.dataSettings(manifest, flags, flags.resume === undefined ? {} : run.readSettings());
+        const tokenizer = await dataset.openTokenizer(manifest, settings);
+        const examples = await dataset.openExamples(manifest, flags.data, settings);
+        const names = dataset.classNames(examples);
+        const told = { ...settings, tokenizer: resolve(settings.tokenizer), ...(names && { labelNames: [...names] }) };
+        const train = dataset.batches(manifest, examples, tokenizer, { batchSize, seed, shuffle: true });
+        const heldOut = flags.eval === undefined ? undefined : await dataset.openExamples(manifest, flags.eval, told);
+        const measure = usualMeasure(manifest);
+        const evaluation = heldOut && {
+          source: dataset.batches(manifest, heldOut, tokenizer, { batchSize }),
+          ...(measure && { measure }),
+        };
+        const isNew = !existsSync(run.path);
+        onFile(run.path, "write", () => mkdirSync(run.path, { recursive: true }));
+        let result: FitResult;
+        try {
+          result = await fit({
+            runtime,
+            train,
+            epochs: flags.epochs,
+            maxSteps: flags.maxSteps,
+            accumulate: flags.accumulate,
+            hyper: {
+              ...flags.hyper,
+              ...(flags.lr !== undefined && { lr: flags.lr }),
+              ...(flags.rho !== undefined && { rho: flags.rho }),
+            },
+            schedules: { lr: schedule(flags.schedule, { warmup: flags.warmup }) },
+            evaluation,
+            evaluateEvery: flags.evalEvery,
+            checkpoints: { folder: run.checkpoints, every: flags.saveEvery },
+            resume: flags.resume === true ? run.checkpoints : flags.resume,
+            log: run.log,
+            progress: context.interactive && flags.json === undefined,
+            signal: context.signal,
+            callbacks: {
+              onCheckpoint: () => run.writeSettings(told),
+              onNote: (line) => context.note(`curvsam: ${line}`),
+              onEvaluation: (summary, at) => {
+                if (!flags.json)
+                  context.print(`step ${at.step}, epoch ${at.epoch}/${flags.epochs}: ${summaryText(summary)}`);
+              },
+            },
+          });
+        } catch (error) {
+          if (isNew && readdirSync(run.path).length === 0) rmdirSync(run.path);
+          throw error;
+        }
+        await runtime.saveWeights(run.weights);
+        if (flags.json) context.printJson({ run: run.path, weights: run.weights, ...result });
+        else for (const line of closing(result, run.weights)) context.print(line);
+      } finally {
+        await runtime.close();
+      }
+    });
+};
+
+const summaryText = ({ loss, metrics }: EvaluationSummary): string => metricsText({ loss, ...metrics });
+
+function closing({ step, skipped, interrupted, checkpoint }: FitResult, weights: string): string[] {
+  const skips = skipped > 0 ? `, ${counted(skipped, "step")} skipped for values that are not finite` : "";
+  const done = `${interrupted ? "interrupted after" : "trained"} ${counted(step, "step")}${skips}: ${weights}`;
+  return interrupted && checkpoint !== null ? [done, `go on with --resume from ${checkpoint}`] : [done];
+}

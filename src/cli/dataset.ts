@@ -1,0 +1,91 @@
+import { readExamples, type Examples } from "../data/examples.js";
+import type { LabelSpec } from "../data/labels.js";
+import type { SamplerOptions } from "../data/sampler.js";
+import { TextBatches } from "../data/text_batches.js";
+import { Tokenizer } from "../data/tokenizer.js";
+import type { Manifest } from "../format/manifest.js";
+import { check } from "../util/assert.js";
+import { UsageError } from "./failure.js";
+import type { DataSettings } from "./run.js";
+
+/** The options of `train` and `eval` that say how a text file is read. */
+export interface DataFlags {
+  tokenizer?: string;
+  text?: string;
+  textPair?: string;
+  label?: string[];
+  labelNames?: string[];
+  maxLength?: number;
+}
+
+const defaultMaxLength = 128;
+
+/** The flags, and where they are silent, what a run before was told. */
+export function dataSettings(manifest: Manifest, flags: DataFlags, before: Partial<DataSettings>): DataSettings {
+  const tokenizer = flags.tokenizer ?? before.tokenizer;
+  const text = flags.text ?? before.text;
+  if (tokenizer === undefined) throw new UsageError("--tokenizer is missing; name the model's tokenizer.json");
+  if (text === undefined) throw new UsageError("--text is missing; name the column of the text");
+  const pair = flags.textPair ?? before.pair;
+  const label = flags.label ?? before.label;
+  const labelNames = flags.labelNames ?? before.labelNames;
+  if (label === undefined && Object.keys(manifest.targets).length > 0) {
+    throw new UsageError("--label is missing; name the column of the label");
+  }
+  return {
+    tokenizer,
+    text,
+    ...(pair !== undefined && { pair }),
+    ...(label !== undefined && { label }),
+    ...(labelNames !== undefined && { labelNames }),
+    maxLength: flags.maxLength ?? before.maxLength ?? defaultMaxLength,
+  };
+}
+
+/** What the package's loss makes of a label column. */
+function labelSpec({ loss }: Manifest, names: readonly string[] | undefined): LabelSpec {
+  if (loss.kind !== "cross-entropy") return { kind: "float" };
+  const { classes, ignoreIndex } = loss;
+  return {
+    kind: "class",
+    ...(typeof classes === "number" && { count: classes }),
+    ...(typeof ignoreIndex === "number" && { ignore: ignoreIndex }),
+    ...(names !== undefined && { names }),
+  };
+}
+
+/** Rows of the embedding whose name matches; undefined where the model has none of a usual name. */
+const rows = (manifest: Manifest, name: RegExp): number | undefined =>
+  Object.entries(manifest.parameters).find(([parameter]) => name.test(parameter))?.[1].shape[0];
+
+export function openTokenizer(manifest: Manifest, settings: DataSettings): Promise<Tokenizer> {
+  const { tokenizer, maxLength } = settings;
+  const embeddingSize = rows(manifest, /(word_embeddings|embed_tokens|wte)\.weight$/);
+  const positions = rows(manifest, /(position_embeddings|embed_positions|wpe)\.weight$/);
+  check(
+    positions === undefined || maxLength <= positions,
+    `--max-length ${maxLength}: the model has no more than ${positions ?? 0} positions; use fewer tokens`,
+  );
+  return Tokenizer.open(tokenizer, { maxLength, ...(embeddingSize !== undefined && { embeddingSize }) });
+}
+
+export const openExamples = (manifest: Manifest, file: string, settings: DataSettings): Promise<Examples> => {
+  const { text, pair, label, labelNames } = settings;
+  return readExamples(file, {
+    text,
+    ...(pair !== undefined && { pair }),
+    ...(label !== undefined && { label }),
+    labels: labelSpec(manifest, labelNames),
+  });
+};
+
+export const batches = (
+  manifest: Manifest,
+  examples: Examples,
+  tokenizer: Tokenizer,
+  sampler: SamplerOptions,
+): TextBatches => new TextBatches(examples, tokenizer, manifest.inputs, manifest.targets, sampler);
+
+/** The names of the classes, where the label column has names. */
+export const classNames = ({ labels }: Examples): readonly string[] | undefined =>
+  labels?.kind === "class" ? (labels.names ?? undefined) : undefined;

@@ -1,0 +1,26 @@
+import type { Command } from "commander";
+import type { EngineOptions } from "../runtime/options.js";
+import { integer, list } from "./parse.js";
+
+/** The options that say how a text file is read. */
+export const addDataOptions = (command: Command): Command =>
+  command
+    .option("--tokenizer <file>", "the model's tokenizer.json")
+    .option("--text <column>", "the column of the text")
+    .option("--text-pair <column>", "the column of the second text")
+    .option("--label <columns>", "the column of the label", list)
+    .option("--label-names <names>", "names of the classes, in the order of their ids", list)
+    .option("--max-length <n>", "longest text in tokens; the rest is cut off (default: 128)", integer({ min: 1 }));
+
+export interface RuntimeFlags {
+  threads?: number;
+  provider?: string;
+}
+
+/** The options that say what computes. */
+export const addRuntimeOptions = (command: Command): Command =>
+  command
+    .option("--threads <n>", "threads of the runtime (default: all cores)", integer({ min: 1 }))
+    .option("--provider <name>", "cpu, cuda, dml or webgpu (default: cpu)");
+
+export const runtimeOptions = ({ threads, provider }: RuntimeFlags): EngineOptions => ({ threads, provider });
