@@ -13,7 +13,8 @@ const settings = ({ provider, deviceId, threads, level }: SessionOptions): Infer
   enableMemPattern: false,
   // Every session would have an arena of its own, which never shrinks; memory from the system is as fast, and given back.
   enableCpuMemArena: false,
-  logSeverityLevel: 3,
+  // Errors come as exceptions; the runtime would write them to stderr as well.
+  logSeverityLevel: 4,
 });
 
 /** `y = Identity(x)`: what a provider is tried with. */

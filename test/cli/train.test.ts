@@ -1,0 +1,248 @@
+import { expect } from "chai";
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { curvsam, type CliResult } from "../support/cli.js";
+import { root } from "../support/root.js";
+import { temporaryFolder } from "../support/temp.js";
+
+const model = join(root, "models", "roberta-mini");
+const words = ["free", "money", "now", "meeting", "at", "noon", "prize", "report", "is", "done"];
+/** Texts in which the word "free" is the label. */
+const table = (n: number, from: number): string =>
+  ["sentence\tlabel"]
+    .concat(
+      Array.from({ length: n }, (_, i) => {
+        const others = [1, 2, 3].map((k) => words[1 + ((7 * (i + from) + 3 * k + k * k) % 9)]);
+        return `${[...(i % 2 ? ["free"] : []), ...others].join(" ")}\t${i % 2}`;
+      }),
+    )
+    .join("\n");
+
+describe("curvsam train, eval and export", function () {
+  this.timeout(120_000);
+  const folder = temporaryFolder();
+  const out = join(folder.path, "out");
+  const at = (name: string): string => join(folder.path, name);
+  const data = ["--tokenizer", join(model, "tokenizer.json"), "--text", "sentence", "--label", "label"];
+  const usual = [...data, "--batch-size", "8", "--threads", "1"];
+
+  before(async () => {
+    folder.write("train.tsv", table(48, 0));
+    folder.write("dev.tsv", table(16, 100));
+    const { code, stderr } = await curvsam([
+      ...["patch", join(model, "model.onnx"), "-o", out, "--loss", "cross-entropy", "--base", "adamw", "--lr", "3e-3"],
+    ]);
+    expect(stderr).to.equal("");
+    expect(code).to.equal(0);
+  });
+
+  const train = (run: string, ...more: string[]): Promise<CliResult> =>
+    curvsam(["train", out, "--data", at("train.tsv"), "--output", at(run), ...usual, ...more]);
+
+  it("trains, evaluates as it trained, and exports a model that plain ONNX Runtime runs", async () => {
+    const trained = await curvsam([
+      "train",
+      out,
+      "--data",
+      at("train.tsv"),
+      "--eval",
+      at("dev.tsv"),
+      ...usual,
+      "--epochs",
+      "4",
+    ]);
+    expect(trained.stderr).to.equal("");
+    expect(trained.code).to.equal(0);
+    const lines = trained.stdout.trimEnd().split("\n");
+    expect(lines.slice(0, 4).join()).to.match(/step 6, epoch 1\/4: loss .*step 24, epoch 4\/4: loss [\d.]+, accuracy/);
+    expect(lines[4]).to.equal(`trained 24 steps: ${join(out, "run", "weights.safetensors")}`);
+
+    const before = await curvsam([
+      "eval",
+      out,
+      "--data",
+      at("dev.tsv"),
+      "--weights",
+      join(out, "weights.safetensors"),
+      "--json",
+    ]);
+    const after = await curvsam(["eval", out, "--data", at("dev.tsv"), "--json"]);
+    expect(after.stderr).to.equal("");
+    const [start, end] = [before, after].map(
+      ({ stdout }) => JSON.parse(stdout) as { loss: number; examples: number; weights: string },
+    );
+    expect(end).to.include({ examples: 16, weights: join(out, "run", "weights.safetensors") });
+    expect(end!.loss).to.be.below(start!.loss);
+    expect(lines[3]).to.contain(`loss ${end!.loss.toFixed(4)}`);
+
+    const exported = at("finetuned.onnx");
+    expect((await curvsam(["export", out, "-o", exported])).code).to.equal(0);
+    const logits = async (path: string): Promise<Float32Array> => {
+      const session = await InferenceSession.create(path);
+      const ids = new Tensor("int64", BigInt64Array.from([0n, 300n, 400n, 2n]), [1, 4]);
+      const mask = new Tensor("int64", BigInt64Array.from([1n, 1n, 1n, 1n]), [1, 4]);
+      const { logits } = await session.run({ input_ids: ids, attention_mask: mask });
+      await session.release();
+      return logits!.data as Float32Array;
+    };
+    expect(await logits(exported)).to.have.lengthOf(2);
+    expect(await logits(exported)).to.not.deep.equal(await logits(join(model, "model.onnx")));
+  });
+
+  it("saves at Ctrl-C, exits 130, and a resumed run has the bits of one that was not stopped", async () => {
+    const whole = await train("whole", "--max-steps", "8", "--json");
+    expect(whole.code).to.equal(0);
+    expect(JSON.parse(whole.stdout)).to.include({ step: 8, interrupted: false, skipped: 0 });
+
+    const stopped = await curvsam(
+      ["train", out, "--data", at("train.tsv"), "--output", at("stopped"), ...usual, "--max-steps", "8"],
+      {
+        started: (child) => {
+          // The log has a line for the start; the second line is of a step that was taken.
+          const log = at("stopped/log.jsonl");
+          const look = setInterval(() => {
+            if (!existsSync(log) || readFileSync(log, "utf8").split("\n").length < 4) return;
+            clearInterval(look);
+            child.kill("SIGINT");
+          }, 5);
+          child.on("exit", () => clearInterval(look));
+        },
+      },
+    );
+    expect(stopped.stderr).to.equal("");
+    expect(stopped.code).to.equal(130);
+    expect(stopped.stdout).to.match(
+      /^interrupted after [1-7] steps?: .*\ngo on with --resume from .*checkpoint-\d+\n$/,
+    );
+
+    const resumed = await train("stopped", "--max-steps", "8", "--resume");
+    expect(resumed.code).to.equal(0);
+    const weights = (run: string): Buffer => readFileSync(join(at(run), "weights.safetensors"));
+    expect(weights("stopped").equals(weights("whole"))).to.equal(true);
+  });
+
+  it("stops after steps that are not finite, and keeps the last good checkpoint", async () => {
+    const first = await train("diverged", "--max-steps", "2", "--save-every", "2");
+    expect(first.code).to.equal(0);
+    const checkpoint = join(at("diverged"), "checkpoints", "checkpoint-2", "state.safetensors");
+    const good = readFileSync(checkpoint);
+    const { code, stderr } = await train(
+      "diverged",
+      "--epochs",
+      "9",
+      "--lr",
+      "1e30",
+      "--schedule",
+      "constant",
+      "--resume",
+    );
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/^curvsam: step \d+: [^\n]*not finite 10 times in a row; training stopped[^\n]*\n$/);
+    expect(readFileSync(checkpoint).equals(good)).to.equal(true);
+  });
+
+  const refusals: [string, number, RegExp, string[]][] = [
+    [
+      "a missing column, with the columns there are",
+      1,
+      /no column "sentense".*"sentence", "label"/,
+      ["--text", "sentense"],
+    ],
+    ["a missing tokenizer", 1, /absent\.json/, ["--tokenizer", "absent.json"]],
+    ["a hyper-parameter that the package lacks", 1, /"rhoo".*did you mean "rho"/, ["--hyper", "rhoo=1"]],
+    ["more tokens than positions", 1, /--max-length 600.*258 positions/, ["--max-length", "600"]],
+    ["a learning rate that is no number", 2, /--lr.*expected a number >= 0/, ["--lr", "fast"]],
+    ["a schedule of no one", 2, /constant, linear, cosine/, ["--schedule", "cubic"]],
+    ["a resume of nothing", 1, /no checkpoint is there/, ["--resume"]],
+    ["a provider of no one", 1, /"tpu"/, ["--provider", "tpu"]],
+  ];
+  for (const [what, expected, says, options] of refusals) {
+    it(`refuses ${what}`, async () => {
+      const { code, stdout, stderr } = await train("refused", ...options);
+      expect(stderr)
+        .to.match(/^curvsam: [^\n]+\n$/)
+        .and.match(says)
+        .and.not.contain("internal error");
+      expect(stdout).to.equal("");
+      expect(code).to.equal(expected);
+      expect(existsSync(at("refused"))).to.equal(false);
+    });
+  }
+
+  const files: [string, string, RegExp][] = [
+    ["an empty data set", "sentence\tlabel\n", /the data set is empty/],
+    ["an empty file", "", /bad\.tsv/],
+    [
+      "a label out of range",
+      "sentence\tlabel\nfree\t1\nnoon\t2\n",
+      /bad\.tsv line 3: label "2" is out of range.*0\.\.1/,
+    ],
+    ["a row that is too short", "sentence\tlabel\nfree\n", /bad\.tsv line 2: 1 column, expected 2/],
+  ];
+  for (const [what, text, says] of files) {
+    it(`refuses ${what}`, async () => {
+      const bad = folder.write("bad.tsv", text);
+      const { code, stderr } = await curvsam(["train", out, "--data", bad, "--output", at("refused"), ...usual]);
+      expect(stderr)
+        .to.match(/^curvsam: [^\n]+\n$/)
+        .and.match(says);
+      expect(code).to.equal(1);
+      expect(existsSync(at("refused"))).to.equal(false);
+    });
+  }
+
+  it("refuses a run's folder with checkpoints, and weights of another kind", async () => {
+    const again = await train("whole");
+    expect(again.code).to.equal(1);
+    expect(again.stderr).to.match(/^curvsam: [^\n]*checkpoints of an earlier run[^\n]*\n$/);
+    const weights = await curvsam(["eval", out, "--data", at("dev.tsv"), ...data, "--weights", at("dev.tsv")]);
+    expect(weights.code).to.equal(1);
+    expect(weights.stderr).to.match(/^curvsam: [^\n]*dev\.tsv[^\n]*not a safetensors file\n$/);
+    const run = await curvsam(["eval", out, "--data", at("dev.tsv"), "--run", at("nowhere")]);
+    expect(run.code).to.equal(1);
+    expect(run.stderr).to.match(/^curvsam: [^\n]*nowhere: no trained weights are there[^\n]*\n$/);
+  });
+
+  it("refuses a folder that is no package, and a package that is damaged", async () => {
+    const none = await curvsam(["train", folder.path, "--data", at("train.tsv"), ...usual]);
+    expect(none.code).to.equal(1);
+    expect(none.stderr).to.match(/^curvsam: [^\n]*manifest\.json[^\n]*\n$/);
+    cpSync(out, at("damaged"), { recursive: true });
+    rmSync(join(at("damaged"), "curvature_step.onnx"));
+    const damaged = await curvsam([
+      "train",
+      at("damaged"),
+      "--data",
+      at("train.tsv"),
+      "--output",
+      at("lost"),
+      ...usual,
+    ]);
+    expect(damaged.code).to.equal(1);
+    expect(damaged.stderr).to.match(/^curvsam: [^\n]*curvature_step\.onnx[^\n]*\n$/);
+  });
+
+  it("asks for what is needed", async () => {
+    for (const [missing, says] of [
+      ["--tokenizer", /--tokenizer is missing/],
+      ["--text", /--text is missing/],
+      ["--label", /--label is missing/],
+    ] as const) {
+      const rest = [...data];
+      rest.splice(rest.indexOf(missing), 2);
+      const { code, stderr } = await curvsam([
+        "train",
+        out,
+        "--data",
+        at("train.tsv"),
+        "--output",
+        at("refused"),
+        ...rest,
+      ]);
+      expect(stderr).to.match(says);
+      expect(code).to.equal(2);
+    }
+    expect(readdirSync(folder.path)).to.not.include("refused");
+  });
+});
