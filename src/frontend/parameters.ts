@@ -1,6 +1,7 @@
 import type { Graph, Node, Value } from "../ir/graph.js";
 import { activeValues, ancestors, carriesDerivatives } from "../autodiff/active.js";
 import { UserError } from "../util/assert.js";
+import { modulePath } from "./scopes.js";
 
 /** A tensor that training may change. */
 export interface Parameter {
@@ -19,8 +20,9 @@ export interface Parameter {
 const buffers =
   /(^|[._/])(running_mean|running_var|num_batches_tracked|inv_freq|original_inv_freq|masked_bias|attention_mask|position_ids|token_type_ids|pe|embed_scale)$/;
 
-/** Names that exporters invent for tensors that lost their own. */
-const anonymous = /^(onnx::\w+|val_\d+|_?constant\w*|_val_\d+|scalar_tensor\w*|\d+|ortshared_.*|const\w*)$/i;
+/** Names that exporters invent for tensors that lost their own, and for values in a module's code. */
+export const anonymous =
+  /^(onnx::\w+|val_\d+|_?constant\w*|_val_\d+|scalar_tensor\w*|\d+|ortshared_.*|const\w*|\/?(.+\/)?[A-Z]\w*_output_\d+)$/i;
 
 /** Initializers of the batch statistics: inputs 3 and 4 of BatchNormalization. */
 function statistics(nodes: readonly Node[]): Set<Value> {
@@ -96,13 +98,6 @@ function recoverName(
     if (path) return { name: `${path}.weight`, transposed };
   }
   return null;
-}
-
-/** `/encoder/layer.0/query/MatMul` → `encoder.layer.0.query`; also the scopes that `torch.export` keeps as metadata. */
-function modulePath(node: Node): string | null {
-  const parts = node.name.split("/").filter((p) => p !== "");
-  if (parts.length < 2) return null;
-  return parts.slice(0, -1).join(".");
 }
 
 /** Marks what `train` and `freeze` (name globs) select; throws where nothing is left to train. */

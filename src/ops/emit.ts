@@ -185,9 +185,16 @@ export const gather = (b: B, x: V, indices: V, axis: number): V => b.op("Gather"
 export const slice = (b: B, x: V, starts: V, ends: V, axes: readonly number[], type?: Type | null): V =>
   b.op("Slice", [x, starts, ends, b.int64s(axes)], {}, type === undefined ? {} : { types: [type] });
 
-/** `x` with zeros before and after it along `axes`; `before` and `after` are int64 vectors. */
-export const pad = (b: B, x: V, before: V, after: V, axes: readonly number[], type: Type | null): V =>
-  b.op("Pad", [x, joinConstants(b, [before, after]), null, b.int64s(axes)], {}, { types: [type] });
+/**
+ * `x` with zeros before and after it along `axes`, to the shape of `like`; `before` and `after` are int64 vectors of one
+ * element per axis. The node has no `axes` input: ONNX Runtime's transpose optimizer (1.30) reads `pads` as if it held
+ * every axis.
+ */
+export function pad(b: B, x: V, before: readonly V[], after: readonly V[], axes: readonly number[], like: V): V {
+  const zero = b.int64s([0]);
+  const full = (at: readonly V[]): V[] => like.dims.map((_, axis) => at[axes.indexOf(axis)] ?? zero);
+  return b.op("Pad", [x, joinConstants(b, [...full(before), ...full(after)])], {}, { types: [like.type] });
+}
 
 /** Int64 vectors joined into one: a constant where all are. */
 export function joinConstants(b: B, parts: readonly V[]): V {

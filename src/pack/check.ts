@@ -1,6 +1,7 @@
 import { activeValues, ancestors, missingRules } from "../autodiff/active.js";
 import { findParameters } from "../frontend/parameters.js";
-import type { Node, Value } from "../ir/graph.js";
+import { modulePath } from "../frontend/scopes.js";
+import type { Value } from "../ir/graph.js";
 import { UserError } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
 import { loadTyped } from "./load.js";
@@ -9,7 +10,7 @@ import { loadTyped } from "./load.js";
 export interface MissingRule {
   op: string;
   name: string;
-  /** The modules that the node belongs to, outermost first, as far as the exporter told. */
+  /** The module that the node belongs to, as far as the exporter told. */
   path: string;
 }
 
@@ -48,7 +49,7 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
   const missing = missingRules(nodes, active).map((node) => ({
     op: node.domain ? `${node.domain}::${node.op}` : node.op,
     name: node.name,
-    path: scopePath(node),
+    path: modulePath(node),
   }));
   return {
     file,
@@ -57,14 +58,4 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
     parameters: parameters.map((p) => p.name),
     missing,
   };
-}
-
-/** From the node's name (`/encoder/layer.0/MatMul`), or the scopes that `torch.export` keeps beside it. */
-function scopePath(node: Node): string {
-  const scopes = node.metadata.get("pkg.torch.onnx.name_scopes");
-  if (scopes !== undefined) {
-    const names = scopes.match(/'([^']*)'/g)?.map((s) => s.slice(1, -1)) ?? [];
-    return names.filter((s) => s !== "").at(-2) ?? "";
-  }
-  return node.name.split("/").slice(0, -1).filter(Boolean).join("/");
 }

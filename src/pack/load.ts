@@ -2,12 +2,14 @@ import { createReadStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { inlineFunctions, upgrade } from "../convert/index.js";
+import { inlineFunctions, unpackSequences, upgrade } from "../convert/index.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
+import { untieConstants } from "../frontend/untie.js";
 import type { Source } from "../frontend/objective.js";
 import type { Model } from "../ir/graph.js";
 import { constantsToInitializers } from "../passes/constants.js";
 import { simplify } from "../passes/simplify.js";
+import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
 import { loadModel } from "../serde/index.js";
 import { probeTypes } from "./probe.js";
@@ -32,9 +34,12 @@ export async function loadTyped(file: string): Promise<{ model: Model; origin: O
   inlineFunctions(model);
   upgrade(model);
   constantsToInitializers(model.graph);
+  unpackSequences(model);
   await probeTypes(model);
+  untieConstants(model.graph);
   staticReshapes(model.graph);
   simplify(model.graph);
+  slicesToSplits(model.graph);
   return { model, origin };
 }
 

@@ -1,4 +1,5 @@
 import { InferenceSession } from "onnxruntime-node";
+import { sequenceOps } from "../convert/index.js";
 import { Graph, Node, Value, newModel, tensorType, type Model } from "../ir/graph.js";
 import { serializeModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
@@ -85,7 +86,7 @@ async function probe(model: Model, symbols: readonly string[], at: readonly numb
   for (const node of source.nodes) {
     for (const o of node.outputs) {
       if (!o) continue;
-      wanted.push(o);
+      if (isTensor(node, o)) wanted.push(o);
       saved.push([o, o.type]);
       o.type = null;
     }
@@ -108,6 +109,10 @@ async function probe(model: Model, symbols: readonly string[], at: readonly numb
     for (const [value, type] of saved) value.type = type;
   }
 }
+
+/** Sequences and optionals have no shape to ask for. */
+const isTensor = (node: Node, output: Value): boolean =>
+  !(node.domain === "" && sequenceOps.has(node.op)) && (output.type === null || output.type.kind === "tensor");
 
 /** An unknown rank reads as `[]`; its `Shape` has an unknown length, a scalar's has length 0. */
 async function tellScalars(

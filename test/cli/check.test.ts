@@ -51,7 +51,7 @@ describe("curvsam check", () => {
     expect(JSON.parse(json.stdout)).to.deep.include({
       differentiable: false,
       missing: [
-        { op: "Hardmax", name: "/head/act/Hardmax", path: "head/act" },
+        { op: "Hardmax", name: "/head/act/Hardmax", path: "head.act" },
         { op: "Det", name: "/Det", path: "" },
       ],
     });

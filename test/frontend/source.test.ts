@@ -76,4 +76,23 @@ describe("what a model's training needs", () => {
       ["classifier.out_proj.weight", "onnx::MatMul_18", true],
     ]);
   });
+
+  it("names a folded weight from the scopes that torch.export keeps beside a node", () => {
+    const graph = twoLayers();
+    const [first, bias] = [...graph.initializers.keys()];
+    if (first) first.name = "val_17";
+    if (bias) bias.name = "val_18";
+    const product = graph.nodes.find((n) => n.op === "MatMul");
+    if (product) product.metadata = new Map([["pkg.torch.onnx.name_scopes", "['', 'body', 'body.first', 'linear']"]]);
+    const { parameters } = findSource(graph, { loss });
+    expect(parameters.map((p) => p.name)).to.deep.equal(["body.first.weight", "second.weight", "second.bias"]);
+  });
+
+  it("takes no constant of a module's code for a parameter", () => {
+    const graph = twoLayers();
+    const [, bias] = [...graph.initializers.keys()];
+    if (bias) bias.name = "/model/rotary_emb/Constant_1_output_0";
+    const names = findSource(graph, { loss }).parameters.map((p) => p.name);
+    expect(names).to.deep.equal(["first.weight", "second.weight", "second.bias"]);
+  });
 });

@@ -1,0 +1,78 @@
+import { expect } from "chai";
+import { Graph, int, newModel, Node, tensorType, Value, type Attributes, type Model } from "../../src/ir/graph.js";
+import { Tensor } from "../../src/ir/tensor.js";
+import { unpackSequences } from "../../src/convert/index.js";
+import { serializeModel } from "../../src/serde/index.js";
+import { array } from "../reference/array.js";
+import { runOnce } from "../support/ort.js";
+
+const feeds = { x: array("float32", [2, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) };
+
+/** The elements at `indices` of a sequence that `op` makes of x, as outputs. */
+function taking(op: string, split: Tensor | null, attributes: Attributes, indices: readonly number[]): Model {
+  const graph = new Graph("g");
+  const x = new Value("x", tensorType("float32", [2, 5]));
+  const constant = (name: string, tensor: Tensor): Value => {
+    const v = new Value(name, tensorType(tensor.dtype, tensor.dims));
+    graph.initializers.set(v, tensor);
+    return v;
+  };
+  const pieces = new Value("pieces", null);
+  graph.inputs.push(x);
+  const inputs = op === "SequenceConstruct" ? [x, constant("other", Tensor.of("float32", [1], [7]))] : [x];
+  if (split) inputs.push(constant("split", split));
+  graph.nodes.push(new Node(op, inputs, [pieces], attributes, {}, "", "make"));
+  for (const i of indices) {
+    const y = new Value(`y${i}`, tensorType("float32", null));
+    const at = constant(`i${i}`, Tensor.of("int64", [], [i]));
+    graph.nodes.push(new Node("SequenceAt", [pieces, at], [y], {}, {}, "", `take${i}`));
+    graph.outputs.push(y);
+  }
+  return newModel(graph);
+}
+
+const scalar = (n: number): Tensor => Tensor.of("int64", [], [n]);
+const axis = int(1);
+const cases = [
+  {
+    name: "chunks of one size, of which the last is smaller",
+    model: taking("SplitToSequence", scalar(2), { axis }, [2, 0]),
+    ops: ["Slice", "Slice"],
+  },
+  {
+    name: "given sizes, counted from both ends",
+    model: taking("SplitToSequence", Tensor.int64s([1, 3, 1]), { axis: int(-1) }, [1, -1]),
+    ops: ["Split"],
+  },
+  { name: "single columns", model: taking("SplitToSequence", null, { axis }, [3, 4]), ops: ["Slice", "Slice"] },
+  {
+    name: "single columns without their axis",
+    model: taking("SplitToSequence", null, { axis, keepdims: int(0) }, [3]),
+    ops: ["Slice", "Squeeze"],
+  },
+  { name: "a list of tensors", model: taking("SequenceConstruct", null, {}, [1, -2]), ops: [] },
+];
+
+describe("convert: sequences become the elements that are taken", () => {
+  for (const { name, model, ops } of cases) {
+    it(name, async () => {
+      const before = await runOnce(serializeModel(model), feeds);
+      unpackSequences(model);
+      expect(model.graph.nodes.map((n) => n.op).filter((op) => op !== "Identity")).to.deep.equal(ops);
+      expect(await runOnce(serializeModel(model), feeds)).to.deep.equal(before);
+    });
+  }
+
+  it("stay where the chunk counts from an end that is not known, or where more than elements is asked for", () => {
+    const fromEnd = taking("SplitToSequence", scalar(2), { axis }, [-1]);
+    const counted = taking("SplitToSequence", scalar(2), { axis }, [0]);
+    const pieces = counted.graph.nodes[0]!.output();
+    const length = new Value("length", tensorType("int64", []));
+    counted.graph.nodes.push(new Node("SequenceLength", [pieces], [length]));
+    counted.graph.outputs.push(length);
+    for (const model of [fromEnd, counted]) {
+      unpackSequences(model);
+      expect(model.graph.nodes[0]!.op).to.equal("SplitToSequence");
+    }
+  });
+});
