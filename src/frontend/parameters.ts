@@ -22,7 +22,7 @@ const buffers =
 
 /** Names that exporters invent for tensors that lost their own, and for values in a module's code. */
 export const anonymous =
-  /^(onnx::\w+|val_\d+|_?constant\w*|_val_\d+|scalar_tensor\w*|\d+|ortshared_.*|const\w*|\/?(.+\/)?[A-Z]\w*_output_\d+)$/i;
+  /^(onnx::\w+|val_\d+|_?constant\w*|_val_\d+|scalar_tensor\w*|\d+|ortshared_.*|const\w*|\/(.+\/)?\w+_output_\d+)$/i;
 
 /** Initializers of the batch statistics: inputs 3 and 4 of BatchNormalization. */
 function statistics(nodes: readonly Node[]): Set<Value> {
