@@ -1,47 +1,12 @@
 import type { Value } from "../ir/graph.js";
-import { ruleOf } from "../ops/builder.js";
 import type { RuleBuilder } from "../ops/rule.js";
-import { Cotangents } from "./accumulate.js";
-import { activeValues, ancestors, carriesDerivatives, refuseMissingRules } from "./active.js";
 import { ruleContext } from "./context.js";
+import { pullback } from "./pullback.js";
 
-/**
- * Reverse mode: cotangents of `wrt`, given those of `outputs`, as new nodes in the builder that holds both. A null
- * cotangent is zero; a null result means that nothing depends on that value. The way back ends at `wrt`: one of them
- * that is computed from another is held.
- *
- * c̄ᵢ = Σ over uses of (∂use/∂i)ᵀ c̄; each operator's product is its rule's, sums and unbroadcasting are done here.
- * Throws a UserError that names every node without a rule.
- */
-export function vjp(
+/** Reverse mode in the builder `b`: `pullback` with every rule at hand. */
+export const vjp = (
   b: RuleBuilder,
   outputs: readonly Value[],
   cotangents: readonly (Value | null)[],
   wrt: readonly Value[],
-): (Value | null)[] {
-  const sources = new Set(wrt);
-  const seeded = outputs.filter((_, i) => cotangents[i]);
-  const nodes = ancestors(b.graph.nodes, seeded, sources);
-  const active = activeValues(nodes, wrt, "vjp");
-  refuseMissingRules(nodes, active);
-  const sums = new Cotangents(b);
-  outputs.forEach((o, i) => {
-    const c = cotangents[i];
-    if (c && active.has(o)) sums.add(o, c);
-  });
-  const context = ruleContext(b);
-  for (const node of nodes.reverse()) {
-    const rule = ruleOf(node)?.vjp;
-    if (!rule || rule === "zero") continue;
-    const received = node.outputs.map((o) => (o && active.has(o) && !sources.has(o) ? sums.get(o) : null));
-    if (received.every((c) => c === null)) continue;
-    const need = node.inputs.map((v) => v !== null && active.has(v) && carriesDerivatives(v));
-    if (!need.some(Boolean)) continue;
-    const results = b.scope("backward", () => rule(context, node, received, need));
-    node.inputs.forEach((v, i) => {
-      const c = results[i];
-      if (v && c && need[i]) b.scope("backward", () => sums.add(v, c));
-    });
-  }
-  return wrt.map((v) => sums.get(v));
-}
+): (Value | null)[] => pullback(ruleContext(b), outputs, cotangents, wrt);

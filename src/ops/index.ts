@@ -18,6 +18,8 @@ import { rule as Clip_ } from "./Clip.js";
 import { rule as Concat_ } from "./Concat.js";
 import { rule as Constant_ } from "./Constant.js";
 import { rule as ConstantOfShape_ } from "./ConstantOfShape.js";
+import { rule as Conv_ } from "./Conv.js";
+import { rule as ConvTranspose_ } from "./ConvTranspose.js";
 import { rule as Cos_ } from "./Cos.js";
 import { rule as Cosh_ } from "./Cosh.js";
 import { rule as CumSum_ } from "./CumSum.js";
@@ -134,6 +136,8 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Concat: Concat_,
   Constant: Constant_,
   ConstantOfShape: ConstantOfShape_,
+  Conv: Conv_,
+  ConvTranspose: ConvTranspose_,
   Cos: Cos_,
   Cosh: Cosh_,
   CumSum: CumSum_,

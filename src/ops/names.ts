@@ -19,6 +19,8 @@ export type OpName =
   | "Concat"
   | "Constant"
   | "ConstantOfShape"
+  | "Conv"
+  | "ConvTranspose"
   | "Cos"
   | "Cosh"
   | "CumSum"

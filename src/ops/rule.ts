@@ -11,6 +11,10 @@ export type RuleBuilder = Builder<OpName>;
 
 export interface RuleContext {
   readonly b: RuleBuilder;
+  /** Reverse mode through nodes of `b`, as far as `wrt`: for rules that emit their operator in other terms. */
+  vjp(outputs: readonly Value[], cotangents: Values, wrt: readonly Value[]): Values;
+  /** Forward mode through nodes of `b`; values that are `held` have no tangent beyond the one given. */
+  jvp(outputs: Values, tangents: ReadonlyMap<Value, Value>, held: Iterable<Value>): Values;
   /** Reverse and forward mode over a body graph: what If, Loop and Scan need. */
   vjpGraph(g: Graph): Graph;
   jvpGraph(g: Graph): Graph;
@@ -27,6 +31,9 @@ export type JvpRule = (c: RuleContext, node: Node, tangents: Values) => Values;
 
 /** Types of the outputs. */
 export type InferRule = Infer;
+
+/** The outputs of a node in terms of other operators; null for one that the node does not give. */
+export type Decompose = (b: RuleBuilder, node: Node) => Values;
 
 /** One input of a sample: given values, or values drawn uniformly from `range` (default -1 to 1). */
 export interface SampleInput {
@@ -60,5 +67,7 @@ export interface OpRule<O extends string = string> {
   vjp: "zero" | VjpRule;
   /** Needed where rules emit the operator without giving the type. */
   infer?: InferRule;
+  /** The operator in terms of others, where its derivatives are derived from that. */
+  decompose?: Decompose;
   samples: readonly Sample[];
 }
