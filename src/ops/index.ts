@@ -10,6 +10,8 @@ import { rule as Asin_ } from "./Asin.js";
 import { rule as Asinh_ } from "./Asinh.js";
 import { rule as Atan_ } from "./Atan.js";
 import { rule as Atanh_ } from "./Atanh.js";
+import { rule as AveragePool_ } from "./AveragePool.js";
+import { rule as BatchNormalization_ } from "./BatchNormalization.js";
 import { rule as Cast_ } from "./Cast.js";
 import { rule as CastLike_ } from "./CastLike.js";
 import { rule as Ceil_ } from "./Ceil.js";
@@ -39,22 +41,31 @@ import { rule as GatherElements_ } from "./GatherElements.js";
 import { rule as GatherND_ } from "./GatherND.js";
 import { rule as Gelu_ } from "./Gelu.js";
 import { rule as Gemm_ } from "./Gemm.js";
+import { rule as GlobalAveragePool_ } from "./GlobalAveragePool.js";
+import { rule as GlobalMaxPool_ } from "./GlobalMaxPool.js";
 import { rule as Greater_ } from "./Greater.js";
 import { rule as GreaterOrEqual_ } from "./GreaterOrEqual.js";
+import { rule as GroupNormalization_ } from "./GroupNormalization.js";
 import { rule as HardSigmoid_ } from "./HardSigmoid.js";
 import { rule as HardSwish_ } from "./HardSwish.js";
 import { rule as Identity_ } from "./Identity.js";
+import { rule as InstanceNormalization_ } from "./InstanceNormalization.js";
 import { rule as IsInf_ } from "./IsInf.js";
 import { rule as IsNaN_ } from "./IsNaN.js";
+import { rule as LRN_ } from "./LRN.js";
 import { rule as LayerNormalization_ } from "./LayerNormalization.js";
 import { rule as LeakyRelu_ } from "./LeakyRelu.js";
 import { rule as Less_ } from "./Less.js";
 import { rule as LessOrEqual_ } from "./LessOrEqual.js";
 import { rule as Log_ } from "./Log.js";
 import { rule as LogSoftmax_ } from "./LogSoftmax.js";
+import { rule as LpNormalization_ } from "./LpNormalization.js";
+import { rule as LpPool_ } from "./LpPool.js";
 import { rule as MatMul_ } from "./MatMul.js";
 import { rule as Max_ } from "./Max.js";
+import { rule as MaxPool_ } from "./MaxPool.js";
 import { rule as Mean_ } from "./Mean.js";
+import { rule as MeanVarianceNormalization_ } from "./MeanVarianceNormalization.js";
 import { rule as Min_ } from "./Min.js";
 import { rule as Mish_ } from "./Mish.js";
 import { rule as Mod_ } from "./Mod.js";
@@ -128,6 +139,8 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Asinh: Asinh_,
   Atan: Atan_,
   Atanh: Atanh_,
+  AveragePool: AveragePool_,
+  BatchNormalization: BatchNormalization_,
   Cast: Cast_,
   CastLike: CastLike_,
   Ceil: Ceil_,
@@ -157,22 +170,31 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   GatherND: GatherND_,
   Gelu: Gelu_,
   Gemm: Gemm_,
+  GlobalAveragePool: GlobalAveragePool_,
+  GlobalMaxPool: GlobalMaxPool_,
   Greater: Greater_,
   GreaterOrEqual: GreaterOrEqual_,
+  GroupNormalization: GroupNormalization_,
   HardSigmoid: HardSigmoid_,
   HardSwish: HardSwish_,
   Identity: Identity_,
+  InstanceNormalization: InstanceNormalization_,
   IsInf: IsInf_,
   IsNaN: IsNaN_,
+  LRN: LRN_,
   LayerNormalization: LayerNormalization_,
   LeakyRelu: LeakyRelu_,
   Less: Less_,
   LessOrEqual: LessOrEqual_,
   Log: Log_,
   LogSoftmax: LogSoftmax_,
+  LpNormalization: LpNormalization_,
+  LpPool: LpPool_,
   MatMul: MatMul_,
   Max: Max_,
+  MaxPool: MaxPool_,
   Mean: Mean_,
+  MeanVarianceNormalization: MeanVarianceNormalization_,
   Min: Min_,
   Mish: Mish_,
   Mod: Mod_,

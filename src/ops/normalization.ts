@@ -1,18 +1,8 @@
 import type { Node } from "../ir/graph.js";
 import { normalizeAxis } from "../util/shape.js";
 import * as e from "./emit.js";
-import type { JvpRule, VjpRule } from "./rule.js";
-
-/** What a normalization over the last axes computes, given again as primitive operators: r = 1/√(mean c² + ε), x̂ = c·r. */
-interface Parts {
-  axes: number[];
-  /** x − mean x, or x where the mean is not taken off. */
-  centered: e.V;
-  inverse: e.V;
-  normalized: e.V;
-  /** √(mean c² + ε), where it is computed here. */
-  deviation: e.V | null;
-}
+import type { JvpRule, Values, VjpRule } from "./rule.js";
+import { standardize, standardizeJvp, standardizeVjp, type Standardized } from "./standardize.js";
 
 export interface Kind {
   /** Whether the mean is taken off (layer normalization) or not (root mean square). */
@@ -28,28 +18,21 @@ const axesOf = (node: Node): number[] => {
   return Array.from({ length: rank - first }, (_, i) => first + i);
 };
 
-const saved = (node: Node, position: number | undefined): e.V | null =>
-  position === undefined ? null : (node.outputs[position] ?? null);
-
-/** The node's intermediate values: its own outputs where it gives them, else primitive operators, which the builder shares. */
-function parts(b: e.B, node: Node, kind: Kind): Parts {
-  const x = node.input(0);
-  const axes = axesOf(node);
-  const mean = kind.centers ? (saved(node, kind.meanOutput) ?? e.reduceMean(b, x, axes)) : null;
-  const centered = mean ? e.sub(b, x, e.cast(b, mean, x.dtype)) : x;
-  const given = saved(node, kind.inverseOutput);
-  const deviation = given ? null : e.sqrt(b, e.shift(b, meanSquare(b, centered, axes), node.float("epsilon", 1e-5)));
-  const inverse = given ? e.cast(b, given, x.dtype) : e.reciprocal(b, deviation ?? x);
-  return { axes, centered, inverse, normalized: e.mul(b, centered, inverse), deviation };
+/** The node's own output at a position, in the dtype of its input; null where it gives none. */
+function saved(b: e.B, node: Node, position: number | undefined): e.V | null {
+  const output = position === undefined ? null : node.outputs[position];
+  return output ? e.cast(b, output, node.input(0).dtype) : null;
 }
 
-/** By a product and a mean: the runtime's kernel for sums of squares is slower than both. */
-const meanSquare = (b: e.B, v: e.V, axes: readonly number[]): e.V => e.reduceMean(b, e.square(b, v), axes);
+/** The node's intermediate values: its own outputs where it gives them, else primitive operators. */
+const parts = (b: e.B, node: Node, kind: Kind): Standardized =>
+  standardize(b, node.input(0), axesOf(node), node.float("epsilon", 1e-5), {
+    centers: kind.centers,
+    mean: saved(b, node, kind.meanOutput),
+    inverse: saved(b, node, kind.inverseOutput),
+  });
 
-/**
- * With a = dy·s: dx = r(a − mean a − x̂·mean(a·x̂)), ds = Σ dy·x̂, db = Σ dy (both summed down by the caller). Cotangents
- * of the mean μ and of r add dμ/n − dr·r²·x̂/n.
- */
+/** With a = dy·s: dx as `standardizeVjp` has it, ds = Σ dy·x̂, db = Σ dy (both summed down by the caller). */
 export const normalizationVjp =
   (kind: Kind): VjpRule =>
   ({ b }, node, cotangents, need) => {
@@ -58,10 +41,8 @@ export const normalizationVjp =
     const scale = node.input(1);
     let dx: e.V | null = null;
     if (need[0] && dy) {
-      const a = e.mul(b, dy, scale);
-      const along = e.mul(b, p.normalized, scaledMean(b, e.mul(b, dy, p.normalized), scale, p.axes));
-      const rest = kind.centers ? e.sub(b, a, e.reduceMean(b, a, p.axes)) : a;
-      dx = e.mul(b, p.inverse, e.sub(b, rest, along));
+      const inner = scaledMean(b, e.mul(b, dy, p.normalized), scale, p.axes);
+      dx = standardizeVjp(b, p, e.mul(b, dy, scale), inner);
     }
     if (need[0]) dx = savedCotangents(b, node, kind, p, cotangents, dx);
     return [dx, dy && need[1] ? e.mul(b, dy, p.normalized) : null, dy && need[2] ? dy : null];
@@ -76,12 +57,13 @@ function scaledMean(b: e.B, v: e.V, scale: e.V, axes: readonly number[]): e.V {
   return e.div(b, e.matmul(b, v, column), e.countOf(b, v, axes));
 }
 
+/** Cotangents of the mean μ and of r, where these are outputs, add dμ/n − dr·r²·x̂/n. */
 function savedCotangents(
   b: e.B,
   node: Node,
   kind: Kind,
-  p: Parts,
-  cotangents: readonly (e.V | null)[],
+  p: Standardized,
+  cotangents: Values,
   dx: e.V | null,
 ): e.V | null {
   const x = node.input(0);
@@ -101,10 +83,7 @@ function savedCotangents(
   return sum;
 }
 
-/**
- * ċ = ẋ − mean ẋ, ṙ = −r³·mean(c·ċ), ẏ = s(ċ·r + c·ṙ) + ṡ·x̂ + ḃ. Written in the operators that forward mode emits for the
- * primitive operators of `parts`, so that a Hessian-vector product shares them.
- */
+/** ẏ = s·x̂˙ + ṡ·x̂ + ḃ. */
 export const normalizationJvp =
   (kind: Kind): JvpRule =>
   ({ b }, node, [dx, ds, db]) => {
@@ -112,28 +91,16 @@ export const normalizationJvp =
     const results: (e.V | null)[] = node.outputs.map(() => null);
     let dy: e.V | null = null;
     if (dx) {
-      const dmean = kind.centers ? e.reduceMean(b, dx, p.axes) : null;
-      const dc = dmean ? e.sub(b, dx, dmean) : dx;
-      const dinverse = inverseTangent(b, p, dc);
-      const dnormalized = e.add(b, e.mul(b, dc, p.inverse), e.mul(b, p.centered, dinverse));
-      dy = e.mul(b, dnormalized, node.input(1));
-      put(b, node, results, kind.meanOutput, dmean);
-      put(b, node, results, kind.inverseOutput, dinverse);
+      const d = standardizeJvp(b, p, dx);
+      dy = e.mul(b, d.normalized, node.input(1));
+      put(b, node, results, kind.meanOutput, d.mean);
+      put(b, node, results, kind.inverseOutput, d.inverse);
     }
     for (const term of [ds ? e.mul(b, p.normalized, ds) : null, db ?? null])
       if (term) dy = dy ? e.add(b, dy, term) : e.expandLike(b, term, node.output());
     results[0] = dy;
     return results;
   };
-
-/** ṙ for v = mean c², s = √(v + ε), r = 1/s: v̇ = mean 2c·ċ, ṡ = v̇/(2s), ṙ = −ṡ r². */
-function inverseTangent(b: e.B, p: Parts, dc: e.V): e.V {
-  const dv = e.reduceMean(b, e.scale(b, e.mul(b, dc, p.centered), 2), p.axes);
-  const square = e.square(b, p.inverse);
-  if (!p.deviation) return e.mul(b, dv, e.scale(b, e.mul(b, square, p.inverse), -0.5));
-  const ds = e.mul(b, dv, e.div(b, e.scalarLike(b, 0.5, dv), p.deviation));
-  return e.mul(b, ds, e.neg(b, square));
-}
 
 function put(b: e.B, node: Node, results: (e.V | null)[], position: number | undefined, d: e.V | null): void {
   const output = position === undefined ? null : node.outputs[position];
