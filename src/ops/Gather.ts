@@ -14,14 +14,14 @@ function padSlice(b: e.B, node: Node, dy: e.V, index: number): e.V {
   const size = x.dims[axis];
   if (typeof size === "number") {
     const before = index < 0 ? index + size : index;
-    return e.pad(b, slice, [b.int64s([before])], [b.int64s([size - 1 - before])], [axis], x);
+    return e.pad(b, slice, [b.int64s([before])], [b.int64s([size - 1 - before])], [axis], x.type);
   }
   const dim = e.dimOf(b, x, axis);
   if (index < 0) {
     const before = e.add(b, dim, b.int64s([index]));
-    return e.pad(b, slice, [before], [b.int64s([-1 - index])], [axis], x);
+    return e.pad(b, slice, [before], [b.int64s([-1 - index])], [axis], x.type);
   }
-  return e.pad(b, slice, [b.int64s([index])], [e.sub(b, dim, b.int64s([index + 1]))], [axis], x);
+  return e.pad(b, slice, [b.int64s([index])], [e.sub(b, dim, b.int64s([index + 1]))], [axis], x.type);
 }
 
 /** Slices added into zeros at their indices; along other axes than the first by transposing. */

@@ -8,7 +8,7 @@ import { like } from "./types.js";
 function windowSum(b: e.B, v: e.V, before: number, after: number): e.V {
   const { shape, dtype } = v;
   const wide = tensorType(dtype, shape && [shape[0] ?? 1, freshDim(), ...shape.slice(2)]);
-  const padded = e.pad(b, v, b.int64s([before]), b.int64s([after]), [1], wide);
+  const padded = e.pad(b, v, [b.int64s([before])], [b.int64s([after])], [1], wide);
   const size = e.dimOf(b, v, 1);
   let sum: e.V | null = null;
   for (let i = 0; i <= before + after; i++) {

@@ -54,7 +54,7 @@ function padBack(b: e.B, node: Node, dy: e.V, axes: readonly number[], starts: r
       return b.int64s([size - kept - skipped]);
     return e.sub(b, e.sub(b, e.dimOf(b, x, axis), e.dimOf(b, dy, axis)), first);
   });
-  return e.pad(b, dy, before, after, axes, x);
+  return e.pad(b, dy, before, after, axes, x.type);
 }
 
 /** y = x[start:end:step] along axes. */

@@ -66,13 +66,19 @@ export const spatialSizes = (b: e.B, x: e.V): e.V =>
     spatial(x).map((_, i) => e.dimOf(b, x, i + 2)),
   );
 
+/** A vector with a number for each axis, as one vector of one element for each. */
+export const elements = (b: e.B, p: number[] | e.V, axes: readonly number[]): e.V[] =>
+  axes.map((_, i) => (Array.isArray(p) ? b.int64s([p[i] ?? 0]) : e.slice(b, p, b.int64s([i]), b.int64s([i + 1]), [0])));
+
 /** The geometry with its padding known: `x` itself, or `x` padded at run time. */
 function padded(b: e.B, x: e.V, g: Geometry): { x: e.V; pads: number[] } {
   if (Array.isArray(g.before) && Array.isArray(g.after)) return { x, pads: [...g.before, ...g.after] };
   const axes = spatial(x).map((_, i) => i + 2);
-  const vector = (p: number[] | e.V): e.V => (Array.isArray(p) ? b.int64s(p) : p);
   const type = tensorType(x.dtype, [...x.dims.slice(0, 2), ...axes.map(() => freshDim())]);
-  return { x: e.pad(b, x, vector(g.before), vector(g.after), axes, type), pads: filled(2 * axes.length, 0) };
+  return {
+    x: e.pad(b, x, elements(b, g.before, axes), elements(b, g.after, axes), axes, type),
+    pads: filled(2 * axes.length, 0),
+  };
 }
 
 /**

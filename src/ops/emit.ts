@@ -190,10 +190,17 @@ export const slice = (b: B, x: V, starts: V, ends: V, axes: readonly number[], t
  * element per axis. The node has no `axes` input: ONNX Runtime's transpose optimizer (1.30) reads `pads` as if it held
  * every axis.
  */
-export function pad(b: B, x: V, before: readonly V[], after: readonly V[], axes: readonly number[], like: V): V {
+export function pad(
+  b: B,
+  x: V,
+  before: readonly V[],
+  after: readonly V[],
+  axes: readonly number[],
+  type: Type | null,
+): V {
   const zero = b.int64s([0]);
-  const full = (at: readonly V[]): V[] => like.dims.map((_, axis) => at[axes.indexOf(axis)] ?? zero);
-  return b.op("Pad", [x, joinConstants(b, [...full(before), ...full(after)])], {}, { types: [like.type] });
+  const full = (at: readonly V[]): V[] => x.dims.map((_, axis) => at[axes.indexOf(axis)] ?? zero);
+  return b.op("Pad", [x, joinConstants(b, [...full(before), ...full(after)])], {}, { types: [type] });
 }
 
 /** Int64 vectors joined into one: a constant where all are. */

@@ -2,7 +2,7 @@ import { ints, tensorType, type Node } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { must } from "../util/assert.js";
 import { freshDim, sizeOf } from "../util/shape.js";
-import { geometryOf, inputCotangent, spatial, spatialSizes, type Geometry } from "./convolution.js";
+import { elements, geometryOf, inputCotangent, spatial, spatialSizes, type Geometry } from "./convolution.js";
 import * as e from "./emit.js";
 
 export const kernelOf = (node: Node): number[] => must(node.ints("kernel_shape"), `kernel_shape of ${node.label}`);
@@ -32,10 +32,10 @@ export function windowSum(b: e.B, node: Node, x: e.V): e.V {
   // A window more than ceil_mode asks for is cut off again.
   const ceil = node.int("ceil_mode", 0) !== 0;
   const axes = spatial(x).map((_, i) => i + 2);
-  const vector = (p: number[] | e.V): e.V => (Array.isArray(p) ? b.int64s(p) : p);
-  const reach = ceil ? e.add(b, vector(g.after), b.int64s(g.strides.map((s) => s - 1))) : vector(g.after);
+  const after = elements(b, g.after, axes);
+  const reach = ceil ? after.map((a, i) => e.add(b, a, b.int64s([(g.strides[i] ?? 1) - 1]))) : after;
   const wide = tensorType(x.dtype, [freshDim(), 1, ...axes.map(() => freshDim())]);
-  const padded = e.pad(b, planes(b, x), vector(g.before), reach, axes, wide);
+  const padded = e.pad(b, planes(b, x), elements(b, g.before, axes), reach, axes, wide);
   const attributes = { strides: ints(g.strides), dilations: ints(g.dilations) };
   const sums = b.op("Conv", [padded, ones(b, node, x)], attributes, { types: [wide] });
   const zeros = b.int64s(axes.map(() => 0));
@@ -58,9 +58,9 @@ export function windowCounts(b: e.B, node: Node, x: e.V): e.V {
 
 /** Along one axis: how many positions of each window lie within the input, or within its padding too. */
 function axisCounts(b: e.B, g: Geometry, x: e.V, y: e.V, i: number, k: number, included: boolean): e.V {
-  const element = (p: number[] | e.V): e.V =>
-    Array.isArray(p) ? b.int64s([p[i] ?? 0]) : e.slice(b, p, b.int64s([i]), b.int64s([i + 1]), [0]);
-  const [before, after, size] = [element(g.before), element(g.after), e.dimOf(b, x, i + 2)];
+  const axes = spatial(x).map((_, j) => j + 2);
+  const at = (p: number[] | e.V): e.V => elements(b, p, axes)[i] ?? b.int64s([0]);
+  const [before, after, size] = [at(g.before), at(g.after), e.dimOf(b, x, i + 2)];
   const windows = e.rangeTo(b, e.squeeze(b, e.dimOf(b, y, i + 2), [0]));
   const starts = e.sub(b, e.mul(b, windows, b.int64s([g.strides[i] ?? 1])), before);
   const offsets = b.int64s(Array.from({ length: k }, (_, j) => j * (g.dilations[i] ?? 1)));
