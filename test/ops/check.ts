@@ -34,15 +34,18 @@ export function checkSample(rule: OpRule, sample: Sample, shapes: readonly Shape
   labelled(labelOf(rule, sample), () => checkCases(shapes.map(make)));
 }
 
-/** Checks the first of the cases against differences, and that the others, of the same numbers, agree with it. */
-export function checkCases(cases: readonly (() => Case)[]): void {
+/**
+ * Checks the first of the cases against differences, and that the others, of the same numbers, agree with it. Errors may
+ * be larger by the factor `slack`.
+ */
+export function checkCases(cases: readonly (() => Case)[], slack = 1): void {
   let known: Results | null = null;
   for (const make of cases) {
     const c = make();
     labelled(c.label, () => {
       const results = evaluateCase(c);
       if (known) return agreeWith(c, results, known);
-      checkNumerically(c, results);
+      checkNumerically(c, results, slack);
       known = results;
     });
   }
@@ -106,11 +109,11 @@ function sameShapes(c: Case, known: Values64): void {
   check("reverse-over-reverse HVP", c.hvpReverse, c.xs);
 }
 
-function checkNumerically(c: Case, r: Results & { known: Values64 }): void {
+function checkNumerically(c: Case, r: Results & { known: Values64 }, slack: number): void {
   const { known } = r;
   const dy = alongDirection(c, (at) => numbers(at, c.ys, c.ys));
   const expect = (what: string, got: Lists, expected: Lists, tolerance: number): void =>
-    compare(`${c.label}: ${what}`, got, expected, tolerance);
+    compare(`${c.label}: ${what}`, got, expected, tolerance * slack);
 
   const cs = numbers(known, c.cs, c.cs);
   const vs = numbers(known, c.vs, c.vs);
