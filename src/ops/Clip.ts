@@ -1,6 +1,7 @@
 import type { Node } from "../ir/graph.js";
 import * as e from "./emit.js";
 import type { OpRule } from "./rule.js";
+import { constantScalar } from "./shapes.js";
 import { like } from "./types.js";
 
 interface Regions {
@@ -8,11 +9,17 @@ interface Regions {
   above: e.V | null;
 }
 
-/** Where the bounds, rather than x, are the output. */
+/** Where the bounds, rather than x, are the output; the upper one everywhere where it lies below the lower one. */
 function regions(b: e.B, node: Node): Regions {
   const x = node.input(0);
   const [low, high] = [node.inputs[1], node.inputs[2]];
-  return { below: low ? e.less(b, x, low) : null, above: high ? e.greater(b, x, high) : null };
+  const below = low ? e.less(b, x, low) : null;
+  const above = high ? e.greater(b, x, high) : null;
+  const [from, to] = [constantScalar(b, low), constantScalar(b, high)];
+  if (!low || !high || !below || !above || (from !== undefined && to !== undefined && from <= to))
+    return { below, above };
+  const crossed = e.greater(b, low, high);
+  return { below: e.and(b, below, e.not(b, crossed)), above: e.or(b, above, crossed) };
 }
 
 const only = (b: e.B, where: e.V | null, d: e.V): e.V | null => where && e.where(b, where, d, e.scalarLike(b, 0, d));
@@ -53,6 +60,14 @@ export const rule: OpRule<"Clip"> = {
         { shape: [2, 3], range: [-2, 2], avoid: { points: [-1, 1], distance: 0.2 } },
         { shape: [], values: [-1] },
         { shape: [], values: [1] },
+      ],
+    },
+    {
+      name: "bounds that cross",
+      inputs: [
+        { shape: [2, 3], range: [-2, 2] },
+        { shape: [], values: [1] },
+        { shape: [], values: [-1] },
       ],
     },
     {

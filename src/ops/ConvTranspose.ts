@@ -1,7 +1,8 @@
 import { int, ints, string, tensorType, type Node } from "../ir/graph.js";
 import { check } from "../util/assert.js";
+import { freshDim } from "../util/shape.js";
 import { channelSums, convolutionJvp, kernelCotangent, spatial, type Geometry } from "./convolution.js";
-import type * as e from "./emit.js";
+import * as e from "./emit.js";
 import type { OpRule } from "./rule.js";
 
 /** The geometry of the convolution that this operator is the adjoint of: it reads the output. */
@@ -41,10 +42,10 @@ export const rule: OpRule<"ConvTranspose"> = {
   vjp: ({ b }, node, [dy], need) => {
     if (!dy) return [null, null, null];
     const [x, w] = [node.input(0), node.input(1)];
-    const g = transposedGeometry(node);
+    const { reached, g } = withoutOutside(b, dy, transposedGeometry(node));
     return [
-      need[0] ? readBack(b, dy, w, x, g) : null,
-      need[1] ? kernelCotangent(b, dy, x, w, g) : null,
+      need[0] ? readBack(b, reached, w, x, g) : null,
+      need[1] ? kernelCotangent(b, reached, x, w, g) : null,
       need[2] ? channelSums(b, dy) : null,
     ];
   },
@@ -73,6 +74,19 @@ export const rule: OpRule<"ConvTranspose"> = {
     },
   ],
 };
+
+/** Negative padding makes the output larger than what x reaches: dy there is cut off. */
+function withoutOutside(b: e.B, dy: e.V, g: Geometry): { reached: e.V; g: Geometry } {
+  const { before, after } = g;
+  if (!Array.isArray(before) || !Array.isArray(after) || [...before, ...after].every((p) => p >= 0))
+    return { reached: dy, g };
+  const cut = (pads: readonly number[]): e.V[] => pads.map((p) => b.int64s([Math.min(p, 0)]));
+  const kept = (pads: readonly number[]): number[] => pads.map((p) => Math.max(p, 0));
+  const axes = before.map((_, i) => i + 2);
+  const type = tensorType(dy.dtype, [...dy.dims.slice(0, 2), ...axes.map(() => freshDim())]);
+  const reached = e.pad(b, dy, cut(before), cut(after), axes, type);
+  return { reached, g: { ...g, before: kept(before), after: kept(after) } };
+}
 
 /** The convolution of dy by w. */
 function readBack(b: e.B, dy: e.V, w: e.V, x: e.V, g: Geometry): e.V {

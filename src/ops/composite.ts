@@ -26,7 +26,8 @@ export const composite = <O extends string>(
   },
   jvp: (c, node, tangents) => {
     const known = new Map<Value, Value>();
-    const held: Value[] = [];
+    // The decomposition may read the shape of the node's own outputs.
+    const held = node.outputs.filter((v) => v !== null);
     node.inputs.forEach((v, i) => {
       const dx = tangents[i];
       if (!v) return;

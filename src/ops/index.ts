@@ -17,6 +17,8 @@ import { rule as CastLike_ } from "./CastLike.js";
 import { rule as Ceil_ } from "./Ceil.js";
 import { rule as Celu_ } from "./Celu.js";
 import { rule as Clip_ } from "./Clip.js";
+import { rule as Col2Im_ } from "./Col2Im.js";
+import { rule as Compress_ } from "./Compress.js";
 import { rule as Concat_ } from "./Concat.js";
 import { rule as Constant_ } from "./Constant.js";
 import { rule as ConstantOfShape_ } from "./ConstantOfShape.js";
@@ -25,6 +27,7 @@ import { rule as ConvTranspose_ } from "./ConvTranspose.js";
 import { rule as Cos_ } from "./Cos.js";
 import { rule as Cosh_ } from "./Cosh.js";
 import { rule as CumSum_ } from "./CumSum.js";
+import { rule as DepthToSpace_ } from "./DepthToSpace.js";
 import { rule as Div_ } from "./Div.js";
 import { rule as Dropout_ } from "./Dropout.js";
 import { rule as Einsum_ } from "./Einsum.js";
@@ -48,6 +51,7 @@ import { rule as GreaterOrEqual_ } from "./GreaterOrEqual.js";
 import { rule as GroupNormalization_ } from "./GroupNormalization.js";
 import { rule as HardSigmoid_ } from "./HardSigmoid.js";
 import { rule as HardSwish_ } from "./HardSwish.js";
+import { rule as Hardmax_ } from "./Hardmax.js";
 import { rule as Identity_ } from "./Identity.js";
 import { rule as InstanceNormalization_ } from "./InstanceNormalization.js";
 import { rule as IsInf_ } from "./IsInf.js";
@@ -64,6 +68,7 @@ import { rule as LpPool_ } from "./LpPool.js";
 import { rule as MatMul_ } from "./MatMul.js";
 import { rule as Max_ } from "./Max.js";
 import { rule as MaxPool_ } from "./MaxPool.js";
+import { rule as MaxUnpool_ } from "./MaxUnpool.js";
 import { rule as Mean_ } from "./Mean.js";
 import { rule as MeanVarianceNormalization_ } from "./MeanVarianceNormalization.js";
 import { rule as Min_ } from "./Min.js";
@@ -71,6 +76,7 @@ import { rule as Mish_ } from "./Mish.js";
 import { rule as Mod_ } from "./Mod.js";
 import { rule as Mul_ } from "./Mul.js";
 import { rule as Neg_ } from "./Neg.js";
+import { rule as NegativeLogLikelihoodLoss_ } from "./NegativeLogLikelihoodLoss.js";
 import { rule as NonZero_ } from "./NonZero.js";
 import { rule as Not_ } from "./Not.js";
 import { rule as OneHot_ } from "./OneHot.js";
@@ -92,6 +98,8 @@ import { rule as ReduceSum_ } from "./ReduceSum.js";
 import { rule as ReduceSumSquare_ } from "./ReduceSumSquare.js";
 import { rule as Relu_ } from "./Relu.js";
 import { rule as Reshape_ } from "./Reshape.js";
+import { rule as Resize_ } from "./Resize.js";
+import { rule as ReverseSequence_ } from "./ReverseSequence.js";
 import { rule as Round_ } from "./Round.js";
 import { rule as ScatterElements_ } from "./ScatterElements.js";
 import { rule as ScatterND_ } from "./ScatterND.js";
@@ -106,8 +114,10 @@ import { rule as Sinh_ } from "./Sinh.js";
 import { rule as Size_ } from "./Size.js";
 import { rule as Slice_ } from "./Slice.js";
 import { rule as Softmax_ } from "./Softmax.js";
+import { rule as SoftmaxCrossEntropyLoss_ } from "./SoftmaxCrossEntropyLoss.js";
 import { rule as Softplus_ } from "./Softplus.js";
 import { rule as Softsign_ } from "./Softsign.js";
+import { rule as SpaceToDepth_ } from "./SpaceToDepth.js";
 import { rule as Split_ } from "./Split.js";
 import { rule as Sqrt_ } from "./Sqrt.js";
 import { rule as Squeeze_ } from "./Squeeze.js";
@@ -146,6 +156,8 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Ceil: Ceil_,
   Celu: Celu_,
   Clip: Clip_,
+  Col2Im: Col2Im_,
+  Compress: Compress_,
   Concat: Concat_,
   Constant: Constant_,
   ConstantOfShape: ConstantOfShape_,
@@ -154,6 +166,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Cos: Cos_,
   Cosh: Cosh_,
   CumSum: CumSum_,
+  DepthToSpace: DepthToSpace_,
   Div: Div_,
   Dropout: Dropout_,
   Einsum: Einsum_,
@@ -177,6 +190,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   GroupNormalization: GroupNormalization_,
   HardSigmoid: HardSigmoid_,
   HardSwish: HardSwish_,
+  Hardmax: Hardmax_,
   Identity: Identity_,
   InstanceNormalization: InstanceNormalization_,
   IsInf: IsInf_,
@@ -193,6 +207,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   MatMul: MatMul_,
   Max: Max_,
   MaxPool: MaxPool_,
+  MaxUnpool: MaxUnpool_,
   Mean: Mean_,
   MeanVarianceNormalization: MeanVarianceNormalization_,
   Min: Min_,
@@ -200,6 +215,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Mod: Mod_,
   Mul: Mul_,
   Neg: Neg_,
+  NegativeLogLikelihoodLoss: NegativeLogLikelihoodLoss_,
   NonZero: NonZero_,
   Not: Not_,
   OneHot: OneHot_,
@@ -221,6 +237,8 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   ReduceSumSquare: ReduceSumSquare_,
   Relu: Relu_,
   Reshape: Reshape_,
+  Resize: Resize_,
+  ReverseSequence: ReverseSequence_,
   Round: Round_,
   ScatterElements: ScatterElements_,
   ScatterND: ScatterND_,
@@ -235,8 +253,10 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Size: Size_,
   Slice: Slice_,
   Softmax: Softmax_,
+  SoftmaxCrossEntropyLoss: SoftmaxCrossEntropyLoss_,
   Softplus: Softplus_,
   Softsign: Softsign_,
+  SpaceToDepth: SpaceToDepth_,
   Split: Split_,
   Sqrt: Sqrt_,
   Squeeze: Squeeze_,

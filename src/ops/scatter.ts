@@ -1,5 +1,4 @@
 import { string, type Node } from "../ir/graph.js";
-import { check } from "../util/assert.js";
 import * as e from "./emit.js";
 import type { OpRule, Sample } from "./rule.js";
 import { like } from "./types.js";
@@ -7,14 +6,34 @@ import { like } from "./types.js";
 /** Reads what was scattered: the cotangent of the updates. */
 export type Read = (b: e.B, node: Node, dy: e.V) => e.V;
 
-const setting = (node: Node): boolean => {
-  const reduction = node.string("reduction", "none");
-  check(
-    reduction === "none" || reduction === "add",
-    () => `${node.label}: reduction "${reduction}" has no derivative here; "none" and "add" have one`,
-  );
-  return reduction === "none";
-};
+const reductionOf = (node: Node): string => node.string("reduction", "none");
+
+const setting = (node: Node): boolean => reductionOf(node) === "none";
+
+/** Zeros like `like` with `updates` added where the node writes. */
+function added(b: e.B, op: "ScatterND" | "ScatterElements", node: Node, updates: e.V): e.V {
+  const zeros = e.fullLike(b, 0, node.input(0), updates.dtype);
+  const attributes = { ...node.attributes, reduction: string("add") };
+  return b.op(op, [zeros, node.input(1), updates], attributes, { types: [node.output().type] });
+}
+
+interface Shares {
+  data: e.V;
+  updates: e.V;
+}
+
+/**
+ * Derivatives of y by data, and by the update at each place, as factors. A product: y/data, y/update, so that none may
+ * be zero. A maximum or minimum: shared by all that are equal to it, as in PyTorch.
+ */
+function shares(b: e.B, op: "ScatterND" | "ScatterElements", node: Node, read: Read): Shares {
+  const [x, updates, y] = [node.input(0), node.input(2), node.output()];
+  if (reductionOf(node) === "mul") return { data: e.div(b, y, x), updates: e.div(b, read(b, node, y), updates) };
+  const ofData = e.cast(b, e.equal(b, x, y), x.dtype);
+  const ofUpdates = e.cast(b, e.equal(b, updates, read(b, node, y)), x.dtype);
+  const count = e.add(b, ofData, added(b, op, node, ofUpdates));
+  return { data: e.div(b, ofData, count), updates: e.div(b, ofUpdates, read(b, node, count)) };
+}
 
 /**
  * y = data with updates written (or added) at indices. Written elements of data get no cotangent; as in ONNX, indices
@@ -29,6 +48,10 @@ export const scattering = <O extends "ScatterND" | "ScatterElements">(
   since: 18,
   vjp: ({ b }, node, [dy], need) => {
     if (!dy) return [null, null, null];
+    if (!setting(node) && reductionOf(node) !== "add") {
+      const by = shares(b, op, node, read);
+      return [need[0] ? e.mul(b, dy, by.data) : null, null, need[2] ? e.mul(b, read(b, node, dy), by.updates) : null];
+    }
     const indices = node.input(1);
     const updates = node.input(2);
     const zeros = (): e.V => e.fullLike(b, 0, updates, dy.dtype);
@@ -38,6 +61,12 @@ export const scattering = <O extends "ScatterND" | "ScatterElements">(
     return [base || null, null, need[2] ? read(b, node, dy) : null];
   },
   jvp: ({ b }, node, [dx, , du]) => {
+    if (!setting(node) && reductionOf(node) !== "add") {
+      const by = shares(b, op, node, read);
+      const terms = [dx ? e.mul(b, dx, by.data) : null, du ? added(b, op, node, e.mul(b, du, by.updates)) : null];
+      const there = terms.filter((t) => t !== null);
+      return [there.length > 0 ? there.reduce((p, q) => e.add(b, p, q)) : null];
+    }
     if (!setting(node) && !du) return [dx ?? null];
     const base = dx ?? e.fullLike(b, 0, node.input(0));
     const updates = du ?? e.fullLike(b, 0, node.input(2));
@@ -47,5 +76,10 @@ export const scattering = <O extends "ScatterND" | "ScatterElements">(
   samples: samples.flatMap((s) => [
     s,
     { ...s, name: `${s.name ?? ""} added`, attributes: { ...s.attributes, reduction: string("add") } },
+    ...["mul", "max", "min"].map((reduction) => ({
+      name: `${s.name ?? ""} ${reduction}`,
+      inputs: s.inputs.map((x) => (x?.dtype ? x : x && { ...x, range: [0.5, 2] as const, distinct: 0.01 })),
+      attributes: { ...s.attributes, reduction: string(reduction) },
+    })),
   ]),
 });

@@ -1,0 +1,177 @@
+import { float, int, string, type Node } from "../ir/graph.js";
+import { check } from "../util/assert.js";
+import { normalizeAxis } from "../util/shape.js";
+import { composite } from "./composite.js";
+import * as e from "./emit.js";
+import type { OpRule, SampleInput } from "./rule.js";
+
+/** Sizes and the scale of one axis, as scalars of the dtype of the coordinates. */
+interface Axis {
+  size: e.V;
+  out: e.V;
+  scale: e.V;
+}
+
+const scalar = (b: e.B, vector: e.V, like: e.V): e.V => e.cast(b, e.squeeze(b, vector, [0]), like.dtype);
+
+/** Input `i`, where it is there and not empty, as older opsets leave it. */
+function given(node: Node, i: number): e.V | null {
+  const v = node.inputs[i];
+  return v && v.shape?.[0] !== 0 ? v : null;
+}
+
+/** The place in the input that each output position looks at. */
+function coordinates(b: e.B, node: Node, { size, out, scale }: Axis, dim: e.V): e.V {
+  const at = e.cast(b, e.rangeTo(b, e.squeeze(b, dim, [0])), size.dtype);
+  const mode = node.string("coordinate_transformation_mode", "half_pixel");
+  const halfPixel = (): e.V => e.shift(b, e.div(b, e.shift(b, at, 0.5), scale), -0.5);
+  if (mode === "asymmetric") return e.div(b, at, scale);
+  if (mode === "align_corners") {
+    const steps = e.shift(b, e.mul(b, scale, size), -1);
+    const none = e.equal(b, steps, e.scalarLike(b, 0, steps));
+    const safe = e.where(b, none, e.scalarLike(b, 1, steps), steps);
+    return e.div(b, e.mul(b, at, e.shift(b, size, -1)), safe);
+  }
+  if (mode === "half_pixel_symmetric") {
+    const missing = e.sub(b, e.scalarLike(b, 1, out), e.div(b, out, e.mul(b, scale, size)));
+    return e.add(b, halfPixel(), e.scale(b, e.mul(b, size, missing), 0.5));
+  }
+  if (mode === "pytorch_half_pixel") {
+    const single = e.equal(b, out, e.scalarLike(b, 1, out));
+    return e.where(b, single, e.scalarLike(b, -0.5, out), halfPixel());
+  }
+  check(mode === "half_pixel", () => `${node.label}: coordinates by ${mode} have no derivative here`);
+  return halfPixel();
+}
+
+function nearest(b: e.B, node: Node, at: e.V): e.V {
+  switch (node.string("nearest_mode", "round_prefer_floor")) {
+    case "floor":
+      return b.op("Floor", [at]);
+    case "ceil":
+      return b.op("Ceil", [at]);
+    case "round_prefer_ceil":
+      return b.op("Floor", [e.shift(b, at, 0.5)]);
+    default:
+      return b.op("Ceil", [e.shift(b, at, -0.5)]);
+  }
+}
+
+/** Σ c₀ + c₁d + c₂d² + c₃d³. */
+const cubic = (b: e.B, d: e.V, [c0 = 0, c1 = 0, c2 = 0, c3 = 0]: readonly number[]): e.V =>
+  e.shift(b, e.mul(b, d, e.shift(b, e.mul(b, d, e.shift(b, e.scale(b, d, c3), c2)), c1)), c0);
+
+/** Places relative to the one below `at`, and the weight there: of `f`, how far beyond it `at` lies. */
+function taps(b: e.B, node: Node, f: e.V): readonly (readonly [number, e.V])[] {
+  const rest = e.sub(b, e.scalarLike(b, 1, f), f);
+  if (node.string("mode", "nearest") === "linear")
+    return [
+      [0, rest],
+      [1, f],
+    ];
+  const a = node.float("cubic_coeff_a", -0.75);
+  const near = [1, 0, -(a + 3), a + 2];
+  const far = [-4 * a, 8 * a, -5 * a, a];
+  return [
+    [-1, cubic(b, e.shift(b, f, 1), far)],
+    [0, cubic(b, f, near)],
+    [1, cubic(b, rest, near)],
+    [2, cubic(b, e.shift(b, rest, 1), far)],
+  ];
+}
+
+/** `x` resized along one axis: a weighted sum of gathered slices. */
+function along(b: e.B, node: Node, x: e.V, axis: number, given: Axis, dim: e.V): e.V {
+  const at = coordinates(b, node, given, dim);
+  const last = e.shift(b, given.size, -1);
+  const zero = e.scalarLike(b, 0, at);
+  const slices = (place: e.V): e.V => e.gather(b, x, e.cast(b, e.min(b, e.max(b, place, zero), last), "int64"), axis);
+  if (node.string("mode", "nearest") === "nearest") return slices(nearest(b, node, at));
+  const base = b.op("Floor", [at]);
+  const outside = node.int("exclude_outside", 0) !== 0;
+  let total: e.V | null = null;
+  let sum: e.V | null = null;
+  for (const [offset, tap] of taps(b, node, e.sub(b, at, base))) {
+    const place = e.shift(b, base, offset);
+    const beyond = outside ? e.or(b, e.less(b, place, zero), e.greater(b, place, last)) : null;
+    const weight = beyond ? e.where(b, beyond, zero, tap) : tap;
+    const following = Array.from({ length: x.dims.length - 1 - axis }, (_, i) => i + 1);
+    const column = following.length > 0 ? e.unsqueeze(b, weight, following) : weight;
+    const term = e.mul(b, slices(place), e.cast(b, column, x.dtype));
+    sum = sum ? e.add(b, sum, term) : term;
+    total = total ? e.add(b, total, column) : column;
+  }
+  if (!sum || !total) return x;
+  return outside ? e.div(b, sum, e.cast(b, total, x.dtype)) : sum;
+}
+
+/** y = x resized along each axis on its own: linear in x. Sizes and scales may be known only at run time. */
+export const rule: OpRule<"Resize"> = composite({
+  op: "Resize",
+  since: 19,
+  decompose: (b, node) => {
+    const [x, y] = [node.input(0), node.output()];
+    check(node.int("antialias", 0) === 0, () => `${node.label}: antialias = 1 has no derivative here`);
+    const policy = node.string("keep_aspect_ratio_policy", "stretch");
+    const [scales, sizes] = [given(node, 2), given(node, 3)];
+    check(
+      policy === "stretch" || !sizes,
+      () => `${node.label}: keep_aspect_ratio_policy ${policy} has no derivative here; give scales`,
+    );
+    const rank = x.dims.length;
+    const axes = (node.ints("axes") ?? Array.from({ length: rank }, (_, i) => i)).map((a) => normalizeAxis(a, rank));
+    const like = e.scalarLike(b, 0, x.dtype === "float64" ? x : b.scalar(0));
+    const known = scales && b.constantOf(scales)?.numbers();
+    let result = x;
+    axes.forEach((axis, i) => {
+      if (known?.[i] === 1 || (sizes && x.dims[axis] === y.dims[axis])) return;
+      const dim = e.dimOf(b, y, axis);
+      const [size, out] = [scalar(b, e.dimOf(b, x, axis), like), scalar(b, dim, like)];
+      const scale = scales
+        ? scalar(b, e.slice(b, scales, b.int64s([i]), b.int64s([i + 1]), [0]), like)
+        : e.div(b, out, size);
+      result = along(b, node, result, axis, { size, out, scale }, dim);
+    });
+    return [result];
+  },
+  samples: [
+    { name: "nearest, scales", inputs: [x(1, 2, 2, 3), null, scales(1, 1, 2, 1.5)] },
+    {
+      name: "nearest, asymmetric, floor, sizes",
+      inputs: [x(1, 1, 3, 4), null, null, sizes(1, 1, 5, 2)],
+      attributes: { coordinate_transformation_mode: string("asymmetric"), nearest_mode: string("floor") },
+    },
+    {
+      name: "linear, larger",
+      inputs: [x(1, 2, 2, 3), null, scales(1, 1, 2, 2)],
+      attributes: { mode: string("linear") },
+    },
+    {
+      name: "linear, corners aligned, sizes",
+      inputs: [x(1, 1, 4, 3), null, null, sizes(1, 1, 3, 5)],
+      attributes: { mode: string("linear"), coordinate_transformation_mode: string("align_corners") },
+    },
+    {
+      name: "cubic",
+      inputs: [x(1, 1, 4, 4), null, scales(1, 1, 1.5, 1)],
+      attributes: { mode: string("cubic"), cubic_coeff_a: float(-0.5), exclude_outside: int(1) },
+    },
+    {
+      name: "linear as PyTorch's half pixels",
+      inputs: [x(1, 1, 3, 3), null, null, sizes(1, 1, 1, 4)],
+      attributes: { mode: string("linear"), coordinate_transformation_mode: string("pytorch_half_pixel") },
+    },
+  ],
+});
+
+function x(...shape: number[]): SampleInput {
+  return { shape };
+}
+
+function scales(...values: number[]): SampleInput {
+  return { shape: [values.length], values, dtype: "float32", constant: true };
+}
+
+function sizes(...values: number[]): SampleInput {
+  return { shape: [values.length], values, dtype: "int64", constant: true };
+}
