@@ -5,7 +5,7 @@ import { Tensor } from "../ir/tensor.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { check } from "../util/assert.js";
 import { sameShape } from "../util/shape.js";
-import { toolVersion } from "./manifest.js";
+import { version } from "../util/version.js";
 
 /**
  * Writes `file`: the package's model in evaluation mode with its weights inside, under the source model's own names of
@@ -44,7 +44,7 @@ export function exportModel(folder: string, file: string, options: { weights?: s
     }
     const renamed = graph.output("labels_output");
     if (renamed) renamed.name = "labels";
-    model.producer = { name: "curvsam", version: toolVersion };
+    model.producer = { name: "curvsam", version };
     saveModel(model, file);
   } finally {
     weights.close();

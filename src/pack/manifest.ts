@@ -3,6 +3,7 @@ import { labelsType, type Source } from "../frontend/objective.js";
 import type { Value } from "../ir/graph.js";
 import { must } from "../util/assert.js";
 import { isStatic } from "../util/shape.js";
+import { version } from "../util/version.js";
 import type { Origin } from "./load.js";
 import type { Recipe } from "./ports.js";
 
@@ -11,8 +12,6 @@ export interface HyperValues {
   all: Readonly<Record<string, number>>;
   groups: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
-
-export const toolVersion = "0.1.0";
 
 const port = (v: Value): Port => ({ dtype: v.dtype, shape: [...v.dims] });
 
@@ -55,7 +54,7 @@ export function describePackage(
   return {
     format: "curvsam-training-package",
     version: 1,
-    tool: `curvsam ${toolVersion}`,
+    tool: `curvsam ${version}`,
     source: origin,
     opset: 21,
     irVersion: 10,

@@ -10,8 +10,9 @@ import { simplify } from "../passes/simplify.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
+import { version } from "../util/version.js";
 import { loadSource } from "./load.js";
-import { describePackage, toolVersion, type HyperValues } from "./manifest.js";
+import { describePackage, type HyperValues } from "./manifest.js";
 import { curvatureGraph, descendGraph, evaluateGraph, forwardGraph, gradientGraph, perturbGraph } from "./phases.js";
 import type { Recipe } from "./ports.js";
 import { stepGraph } from "./step.js";
@@ -82,7 +83,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
   await writeFolderAtomically(folder, options.force ? isPackage : undefined, (temporary) => {
     for (const [name, graph] of emitted) {
       const model = newModel(graph);
-      model.producer = { name: "curvsam", version: toolVersion };
+      model.producer = { name: "curvsam", version };
       saveModel(model, join(temporary, `${name}.onnx`));
       graphs[name] = { file: `${name}.onnx`, nodes: graph.nodes.length };
     }

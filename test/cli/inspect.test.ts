@@ -2,7 +2,7 @@ import { expect } from "chai";
 import onnxProto from "onnx-proto";
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { typeText } from "../../src/cli/describe.js";
+import { typeText } from "../../src/pack/inspect.js";
 import { tensorType } from "../../src/ir/graph.js";
 import { curvsam } from "../support/cli.js";
 import { root } from "../support/root.js";

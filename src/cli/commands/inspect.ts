@@ -1,7 +1,6 @@
-import { statSync } from "node:fs";
 import { Command } from "commander";
 import type { CommandBuilder } from "../context.js";
-import { describeModel, type ModelReport, type TensorsReport } from "../describe.js";
+import type { ModelReport, TensorsReport } from "../../pack/inspect.js";
 import { bytes, columns, counted, grouped } from "../format.js";
 
 const help = `
@@ -20,11 +19,10 @@ export const command: CommandBuilder = (context) =>
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (file: string, options: { json?: true }) => {
-      const { loadModel } = await import("../../serde/index.js");
-      const report = describeModel(loadModel(file));
-      const size = statSync(file).size;
-      if (options.json) context.printJson({ file, size, ...report });
-      else for (const line of listing(file, size, report)) context.print(line);
+      const { inspectModel } = await import("../../pack/inspect.js");
+      const report = inspectModel(file);
+      if (options.json) context.printJson(report);
+      else for (const line of listing(report)) context.print(line);
     });
 
 const amount = ({ tensors, elements, bytes: n }: TensorsReport): string =>
@@ -33,8 +31,8 @@ const amount = ({ tensors, elements, bytes: n }: TensorsReport): string =>
 const section = (title: string, rows: readonly (readonly string[])[]): string[] =>
   rows.length > 0 ? [title, ...columns(rows)] : [];
 
-function listing(file: string, size: number, report: ModelReport): string[] {
-  const { parameters, constants, external } = report;
+function listing(report: ModelReport): string[] {
+  const { file, size, parameters, constants, external } = report;
   const opsets = Object.entries(report.opsets).map(([domain, version]) => `${domain} ${version}`);
   const outside = external.files.length > 0 ? ` and ${bytes(external.bytes)} of external data` : "";
   return [

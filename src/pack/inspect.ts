@@ -1,4 +1,6 @@
+import { statSync } from "node:fs";
 import type { Graph, Model, Type, Value } from "../ir/graph.js";
+import { loadModel } from "../serde/index.js";
 import { isFloat } from "../util/dtype.js";
 
 export interface PortReport {
@@ -12,8 +14,11 @@ export interface TensorsReport {
   bytes: number;
 }
 
-/** What `inspect` says of a model; nothing in it needs the weights themselves. */
+/** What `inspectModel` says of a model. */
 export interface ModelReport {
+  file: string;
+  /** Bytes of the file, external data not counted. */
+  size: number;
   irVersion: number;
   opsets: Record<string, number>;
   producer: string;
@@ -56,8 +61,16 @@ function* graphsOf(graph: Graph): Generator<Graph> {
 
 const port = (value: Value): PortReport => ({ name: value.name, type: typeText(value.type) });
 
-export function describeModel(model: Model): ModelReport {
-  const report: ModelReport = {
+/**
+ * Describes the ONNX model in `file`; external weights are not read. Throws a UserError for a file that is no sound ONNX model.
+ */
+export function inspectModel(file: string): ModelReport {
+  const model = loadModel(file);
+  return { file, size: statSync(file).size, ...describe(model) };
+}
+
+function describe(model: Model): Omit<ModelReport, "file" | "size"> {
+  const report: ReturnType<typeof describe> = {
     irVersion: model.irVersion,
     opsets: Object.fromEntries([...model.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),
     producer: [model.producer.name, model.producer.version].filter(Boolean).join(" "),

@@ -1,0 +1,67 @@
+/**
+ * curvsam trains exported ONNX models on stock ONNX Runtime, with curvature-aware sharpness minimization.
+ *
+ * The way through: `patch` makes a training package out of a model; `PackageRuntime.open` opens it, `fit` trains it on batches,
+ * `evaluate` measures it; `exportModel` writes the model back with its new weights. Whatever a caller can cause is thrown as
+ * `UserError` with one line. What is exported here is stable; every other module is internal.
+ *
+ * @packageDocumentation
+ */
+
+// Models
+export { inspectModel, type ModelReport, type PortReport, type TensorsReport } from "./pack/inspect.js";
+export { checkModel, type CheckReport, type MissingRule } from "./pack/check.js";
+
+// Training packages
+export { patch, type PatchOptions, type PatchReport } from "./pack/patch.js";
+export { exportModel } from "./pack/export.js";
+export { readManifest, type Manifest } from "./format/manifest.js";
+export type { LossOptions } from "./frontend/losses.js";
+
+// Running a package
+export { PackageRuntime } from "./runtime/runtime.js";
+export type { Driver, EngineOptions } from "./runtime/options.js";
+export type { Counters, EvaluationResult, StepResult } from "./runtime/engine.js";
+export type { Feeds } from "./runtime/batch.js";
+export type { Hyper } from "./runtime/feeder.js";
+export type { HostData, HostTensor } from "./runtime/tensors.js";
+export type { DType } from "./util/dtype.js";
+
+// Training and evaluation
+export { fit, type Callbacks, type CheckpointOptions, type FitOptions, type FitResult } from "./train/fit.js";
+export { schedule, type Schedule, type ScheduleName, type ScheduleOptions } from "./train/schedules.js";
+export {
+  evaluateAll as evaluate,
+  gather,
+  type EvaluatedBatch,
+  type Evaluation,
+  type EvaluationSummary,
+  type Measure,
+} from "./train/evaluate.js";
+export { usualMeasure } from "./train/measures.js";
+export {
+  accuracy,
+  argmaxRows,
+  classifierMetrics,
+  f1,
+  matthews,
+  pearson,
+  regressorMetrics,
+  rocAuc,
+  spearman,
+  type Average,
+  type Values,
+} from "./train/metrics.js";
+
+// Data
+export { readExamples, type ExampleOptions, type Examples } from "./data/examples.js";
+export type { Labels, LabelSpec } from "./data/labels.js";
+export type { TableFormat, TableOptions } from "./data/table.js";
+export { Tokenizer, type Encoded, type TokenizerOptions } from "./data/tokenizer.js";
+export { TextBatches, type InputSpec, type TextBatchOptions } from "./data/text_batches.js";
+export type { SamplerOptions } from "./data/sampler.js";
+export type { Batch, BatchSource, Feed, FeedData } from "./data/batch.js";
+export type { JsonValue } from "./util/json.js";
+
+export { UserError } from "./util/assert.js";
+export { version } from "./util/version.js";
