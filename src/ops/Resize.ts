@@ -1,4 +1,4 @@
-import { float, int, string, type Node } from "../ir/graph.js";
+import { float, int, ints, string, type Node } from "../ir/graph.js";
 import { check } from "../util/assert.js";
 import { normalizeAxis } from "../util/shape.js";
 import { composite } from "./composite.js";
@@ -105,6 +105,18 @@ function along(b: e.B, node: Node, x: e.V, axis: number, given: Axis, dim: e.V):
   return outside ? e.div(b, sum, e.cast(b, total, x.dtype)) : sum;
 }
 
+const element = (b: e.B, v: e.V, i: number): e.V => e.slice(b, v, b.int64s([i]), b.int64s([i + 1]), [0]);
+
+/** The one scale of all axes, where the aspect is kept: the least or the largest that the sizes ask for. */
+function sharedScale(b: e.B, node: Node, sizes: e.V, axes: readonly number[], like: e.V): e.V | null {
+  const policy = node.string("keep_aspect_ratio_policy", "stretch");
+  if (policy === "stretch") return null;
+  const ratios = axes.map((axis, i) =>
+    e.div(b, scalar(b, element(b, sizes, i), like), scalar(b, e.dimOf(b, node.input(0), axis), like)),
+  );
+  return ratios.reduce((p, q) => (policy === "not_larger" ? e.min(b, p, q) : e.max(b, p, q)));
+}
+
 /** y = x resized along each axis on its own: linear in x. Sizes and scales may be known only at run time. */
 export const rule: OpRule<"Resize"> = composite({
   op: "Resize",
@@ -112,24 +124,18 @@ export const rule: OpRule<"Resize"> = composite({
   decompose: (b, node) => {
     const [x, y] = [node.input(0), node.output()];
     check(node.int("antialias", 0) === 0, () => `${node.label}: antialias = 1 has no derivative here`);
-    const policy = node.string("keep_aspect_ratio_policy", "stretch");
     const [scales, sizes] = [given(node, 2), given(node, 3)];
-    check(
-      policy === "stretch" || !sizes,
-      () => `${node.label}: keep_aspect_ratio_policy ${policy} has no derivative here; give scales`,
-    );
     const rank = x.dims.length;
     const axes = (node.ints("axes") ?? Array.from({ length: rank }, (_, i) => i)).map((a) => normalizeAxis(a, rank));
     const like = e.scalarLike(b, 0, x.dtype === "float64" ? x : b.scalar(0));
+    const shared = sizes && sharedScale(b, node, sizes, axes, like);
     const known = scales && b.constantOf(scales)?.numbers();
     let result = x;
     axes.forEach((axis, i) => {
-      if (known?.[i] === 1 || (sizes && x.dims[axis] === y.dims[axis])) return;
+      if (known?.[i] === 1 || (sizes && !shared && x.dims[axis] === y.dims[axis])) return;
       const dim = e.dimOf(b, y, axis);
       const [size, out] = [scalar(b, e.dimOf(b, x, axis), like), scalar(b, dim, like)];
-      const scale = scales
-        ? scalar(b, e.slice(b, scales, b.int64s([i]), b.int64s([i + 1]), [0]), like)
-        : e.div(b, out, size);
+      const scale = shared ?? (scales ? scalar(b, element(b, scales, i), like) : e.div(b, out, size));
       result = along(b, node, result, axis, { size, out, scale }, dim);
     });
     return [result];
@@ -150,6 +156,11 @@ export const rule: OpRule<"Resize"> = composite({
       name: "linear, corners aligned, sizes",
       inputs: [x(1, 1, 4, 3), null, null, sizes(1, 1, 3, 5)],
       attributes: { mode: string("linear"), coordinate_transformation_mode: string("align_corners") },
+    },
+    {
+      name: "nearest, the aspect kept",
+      inputs: [x(1, 1, 2, 4), null, null, sizes(4, 6)],
+      attributes: { keep_aspect_ratio_policy: string("not_larger"), axes: ints([2, 3]) },
     },
     {
       name: "cubic",

@@ -46,7 +46,7 @@ const argumentsOf: Readonly<Record<string, readonly number[]>> = {
 };
 
 /** Largest input and output, in elements, of a case that is differentiated. */
-const largest = 5000;
+const largest = 12000;
 
 /** Cases are larger than the samples of rules, and no values were chosen: errors may be larger by this. */
 const slack = 10;
