@@ -78,10 +78,9 @@ export async function patch(file: string, folder: string, options: PatchOptions)
   });
   const groupedHyper = new Set(groups.flatMap((g) => Object.keys(g.hyper)));
   const recipe: Recipe = { source, optimizer, groupedHyper };
-  const emitted = emitGraphs(recipe);
   const graphs: Record<string, { file: string; nodes: number }> = {};
   await writeFolderAtomically(folder, options.force ? isPackage : undefined, (temporary) => {
-    for (const [name, graph] of emitted) {
+    for (const [name, graph] of emitGraphs(recipe)) {
       const model = newModel(graph);
       model.producer = { name: "curvsam", version };
       saveModel(model, join(temporary, `${name}.onnx`));
@@ -110,27 +109,27 @@ export async function patch(file: string, folder: string, options: PatchOptions)
   };
 }
 
-/** Every graph of the package of `recipe`, by name. */
-export function emitGraphs(recipe: Recipe): Map<string, Graph> {
+/** Every graph of the package of `recipe`, by name; one at a time, so that large ones need not be held together. */
+export function* emitGraphs(recipe: Recipe): Generator<[name: string, graph: Graph]> {
   const { ascent } = recipe.optimizer;
-  const graphs = new Map<string, Graph>();
-  graphs.set("forward", forwardGraph(recipe));
-  graphs.set("evaluate", evaluateGraph(recipe));
-  graphs.set("gradient", gradientGraph(recipe, false));
+  yield ["forward", tidy(forwardGraph(recipe))];
+  yield ["evaluate", tidy(evaluateGraph(recipe))];
+  yield ["gradient", tidy(gradientGraph(recipe, false))];
   if (ascent.curvature) {
-    graphs.set("hvp", gradientGraph(recipe, true));
-    graphs.set("curvature", curvatureGraph(recipe));
+    yield ["hvp", tidy(gradientGraph(recipe, true))];
+    yield ["curvature", tidy(curvatureGraph(recipe))];
   }
-  if (ascent.perturb) graphs.set("perturb", perturbGraph(recipe));
-  graphs.set("descend", descendGraph(recipe));
-  graphs.set("step", stepGraph(recipe, false));
-  if (ascent.curvature) graphs.set("curvature_step", stepGraph(recipe, true));
-  for (const graph of graphs.values()) {
-    // Else an activation is kept through the backward pass only so that its shape can be read.
-    shapesFromInputs(graph);
-    simplify(graph);
-  }
-  return graphs;
+  if (ascent.perturb) yield ["perturb", tidy(perturbGraph(recipe))];
+  yield ["descend", tidy(descendGraph(recipe))];
+  yield ["step", tidy(stepGraph(recipe, false))];
+  if (ascent.curvature) yield ["curvature_step", tidy(stepGraph(recipe, true))];
+}
+
+function tidy(graph: Graph): Graph {
+  // Else an activation is kept through the backward pass only so that its shape can be read.
+  shapesFromInputs(graph);
+  simplify(graph);
+  return graph;
 }
 
 const isPackage = (folder: string): boolean => existsSync(join(folder, manifestFile));

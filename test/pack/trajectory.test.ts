@@ -62,7 +62,7 @@ describe("trajectories against float64 references written from the papers", () =
     it(`${fixture.export}: ${fixture.ascent} with ${fixture.base}, 10 steps, fused and in phases`, async () => {
       const { source } = await loadSource(join(folder, fixture.export), { loss: { kind: "cross-entropy" } });
       const recipe: Recipe = { source, optimizer: optimizerOf(fixture), groupedHyper: new Set() };
-      const graphs = emitGraphs(recipe);
+      const graphs = new Map(emitGraphs(recipe));
       const opened = new Map<string, InferenceSession>();
       const run = async (name: string, feeds: Feeds): Promise<Map<string, Float32Array>> => {
         let session = opened.get(name);
