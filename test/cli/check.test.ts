@@ -11,7 +11,7 @@ const matrix = (rows: number, columns: number) => ({
   tensorType: { elemType: FLOAT, shape: { dim: [{ dimValue: rows }, { dimValue: columns }] } },
 });
 
-/** y = Det(Hardmax(x·w)), and z = x: two nodes of which no derivative is known on one way, none on the other. */
+/** y = Det(RandomNormalLike(x·w)), and z = x: two nodes of which no derivative is known on one way, none on the other. */
 const opaque = onnx.ModelProto.encode({
   irVersion: 8,
   opsetImport: [{ domain: "", version: 17 }],
@@ -25,7 +25,7 @@ const opaque = onnx.ModelProto.encode({
     initializer: [{ name: "head.weight", dims: [4, 4], dataType: FLOAT, rawData: new Uint8Array(64) }],
     node: [
       { name: "/head/MatMul", opType: "MatMul", input: ["x", "head.weight"], output: ["product"] },
-      { name: "/head/act/Hardmax", opType: "Hardmax", input: ["product"], output: ["h"] },
+      { name: "/head/act/RandomNormalLike", opType: "RandomNormalLike", input: ["product"], output: ["h"] },
       { name: "/Det", opType: "Det", input: ["h"], output: ["y"] },
     ],
   },
@@ -51,17 +51,17 @@ describe("curvsam check", () => {
     expect(JSON.parse(json.stdout)).to.deep.include({
       differentiable: false,
       missing: [
-        { op: "Hardmax", name: "/head/act/Hardmax", path: "head.act" },
+        { op: "RandomNormalLike", name: "/head/act/RandomNormalLike", path: "head.act" },
         { op: "Det", name: "/Det", path: "" },
       ],
     });
     const text = await curvsam(["check", model]);
     expect(text.code).to.equal(1);
-    expect(text.stdout).to.match(/opaque\.onnx: not differentiable: 2 nodes without derivatives\n {2}Hardmax /);
+    expect(text.stdout).to.match(/opaque\.onnx: not differentiable: 2 nodes without derivatives\n {2}RandomNormalLike /);
     expect(text.stdout).to.match(/^ {2}Det /m);
     const patched = await curvsam(["patch", model, "-o", join(folder.path, "out"), "--loss", "mse", "--logits", "y"]);
     expect(patched.code).to.equal(1);
-    expect(patched.stderr).to.match(/^curvsam: [^\n]*Hardmax[^\n]*Det[^\n]*\n$/);
+    expect(patched.stderr).to.match(/^curvsam: [^\n]*RandomNormalLike[^\n]*Det[^\n]*\n$/);
   });
 
   it("looks only at the way to the outputs that are named", async () => {
