@@ -23,8 +23,7 @@ export function findDropouts(graph: Graph): DropoutMask[] {
   for (const node of graph.nodes) for (const v of node.reads()) read.add(v);
   for (const node of graph.nodes) {
     if (node.op !== "Dropout") continue;
-    const ratio = constantScalar(graph, node.inputs[1]) ?? 0.5;
-    const training = (constantScalar(graph, node.inputs[2]) ?? 0) !== 0;
+    const { ratio, training } = dropoutSettings(graph, node);
     if (!training || ratio === 0) continue;
     if (node.outputs[1] && read.has(node.outputs[1])) {
       throw new UserError(`${node.label}: the model reads its mask; only its data output can be trained through`);
@@ -39,6 +38,12 @@ export function findDropouts(graph: Graph): DropoutMask[] {
 /** x · mask / keep. */
 export function emitDropout(b: RuleBuilder, x: Value, mask: Value, keep: number): Value {
   return e.mul(b, x, e.scale(b, e.cast(b, mask, x.dtype), 1 / keep));
+}
+
+/** The ratio of a Dropout, and whether it is in training mode; as ONNX has it, 0.5 and no. */
+export function dropoutSettings(graph: Graph, node: Node): { ratio: number; training: boolean } {
+  const ratio = constantScalar(graph, node.inputs[1]) ?? 0.5;
+  return { ratio, training: (constantScalar(graph, node.inputs[2]) ?? 0) !== 0 };
 }
 
 function constantScalar(graph: Graph, v: Value | null | undefined): number | undefined {

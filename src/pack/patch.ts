@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { manifestFile, writeManifest } from "../format/manifest.js";
 import { writeSafetensors } from "../format/safetensors.js";
+import { auditDropouts, type DropoutWarning } from "../frontend/dropout_audit.js";
 import type { LossOptions } from "../frontend/losses.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { compose } from "../optim/compose.js";
@@ -47,6 +48,8 @@ export interface PatchReport {
   /** Elements of all trainable parameters. */
   trainableElements: number;
   dropouts: number;
+  /** What trains, but hardly as the model's author meant. */
+  warnings: readonly DropoutWarning[];
   graphs: Readonly<Record<string, { file: string; nodes: number }>>;
 }
 
@@ -105,6 +108,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     trainableParameters: trainable.length,
     trainableElements: trainable.reduce((n, p) => n + must(source.graph.initializers.get(p.value), p.name).size, 0),
     dropouts: source.dropouts.length,
+    warnings: auditDropouts(source.graph),
     graphs,
   };
 }

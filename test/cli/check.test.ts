@@ -2,6 +2,7 @@ import { expect } from "chai";
 import onnxProto from "onnx-proto";
 import { join } from "node:path";
 import { curvsam } from "../support/cli.js";
+import { loadModel, saveModel } from "../../src/serde/index.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
@@ -70,5 +71,22 @@ describe("curvsam check", () => {
     const absent = await curvsam(["check", model, "--logits", "produkt"]);
     expect(absent.code).to.equal(1);
     expect(absent.stderr).to.match(/^curvsam: [^\n]*"produkt"[^\n]*did you mean "product"\?\n$/);
+  });
+
+  it("warns of an attention without its dropout, and so does patch", async () => {
+    const model = loadModel(join(root, "test", "fixtures", "torch", "bert-train-torchscript17.onnx"));
+    const attention = model.graph.nodes.find((n) => n.op === "Dropout" && n.input(0).producer?.op === "Softmax");
+    attention?.inputs.splice(2);
+    const file = join(folder.path, "sdpa.onnx");
+    saveModel(model, file);
+    const warning = /^curvsam: warning: the dropout of 1 attention \(bert\.encoder\.layer\.0[^\n]*\n$/;
+    const checked = await curvsam(["check", file, "--json"]);
+    expect(checked.code).to.equal(0);
+    expect(checked.stderr).to.match(warning);
+    const { warnings } = JSON.parse(checked.stdout) as { warnings: { kind: string; nodes: unknown[] }[] };
+    expect(warnings.map((w) => [w.kind, w.nodes.length])).to.deep.equal([["inactive", 1]]);
+    const patched = await curvsam(["patch", file, "-o", join(folder.path, "warned"), "--loss", "cross-entropy"]);
+    expect(patched.code).to.equal(0);
+    expect(patched.stderr).to.match(warning);
   });
 });

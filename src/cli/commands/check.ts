@@ -5,7 +5,8 @@ import { columns, counted } from "../format.js";
 import { list } from "../parse.js";
 
 const help = `
-Exits 1 if a derivative has to pass a node that has none.
+Exits 1 if a derivative has to pass a node that has none. Warns of attentions that
+lost their dropout in the export.
 
 Examples:
   $ curvsam check model.onnx
@@ -29,6 +30,7 @@ export const command: CommandBuilder = (context) =>
       const { checkModel } = await import("../../pack/check.js");
       const report = await checkModel(file, flags.logits);
       if (!report.differentiable) context.fail();
+      for (const { message } of report.warnings) context.note(`curvsam: warning: ${message}`);
       if (flags.json) context.printJson(report);
       else for (const line of listing(report)) context.print(line);
     });

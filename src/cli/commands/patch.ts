@@ -88,6 +88,7 @@ export const command: CommandBuilder = (context) =>
       for (const [flag, matcher] of Object.entries({ "--train": train, "--freeze": freeze, "--no-decay": noDecay })) {
         if (matcher) noteUnused(context, flag, matcher);
       }
+      for (const { message } of report.warnings) context.note(`curvsam: warning: ${message}`);
       if (flags.json) context.printJson(report);
       else for (const line of listing(report)) context.print(line);
     });
