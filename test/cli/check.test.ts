@@ -58,7 +58,9 @@ describe("curvsam check", () => {
     });
     const text = await curvsam(["check", model]);
     expect(text.code).to.equal(1);
-    expect(text.stdout).to.match(/opaque\.onnx: not differentiable: 2 nodes without derivatives\n {2}RandomNormalLike /);
+    expect(text.stdout).to.match(
+      /opaque\.onnx: not differentiable: 2 nodes without derivatives\n {2}RandomNormalLike /,
+    );
     expect(text.stdout).to.match(/^ {2}Det /m);
     const patched = await curvsam(["patch", model, "-o", join(folder.path, "out"), "--loss", "mse", "--logits", "y"]);
     expect(patched.code).to.equal(1);
