@@ -1,10 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SafetensorsFile } from "../format/safetensors.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { allocate, bytesOf, type HostTensor } from "../runtime/tensors.js";
-import { UserError } from "../util/assert.js";
+import { stateFile } from "../train/checkpoints.js";
+import { UserError, check } from "../util/assert.js";
 import { onFile, writeAll, writeAtomically } from "../util/files.js";
 import { sizeOf } from "../util/shape.js";
 
@@ -40,6 +41,15 @@ export class RunFolder {
     return existsSync(this.weights) ? this.weights : undefined;
   }
 
+  /** The trained weights; where the user named this run, it must have some. */
+  weightsToTake(named: boolean): string | undefined {
+    check(
+      !named || this.trained !== undefined,
+      `${this.path}: no trained weights are there; name a folder that curvsam train wrote`,
+    );
+    return this.trained;
+  }
+
   readSettings(): Partial<DataSettings> {
     if (!existsSync(this.settings)) return {};
     const text = onFile(this.settings, "read", () => readFileSync(this.settings, "utf8"));
@@ -56,11 +66,22 @@ export class RunFolder {
   }
 }
 
-/** Puts the weights in `file` into `runtime`. */
+/** The weights that a user names: a safetensors file, or a checkpoint's folder. */
+export function weightsAt(path: string): string {
+  if (!existsSync(path) || !statSync(path).isDirectory()) return path;
+  const file = join(path, stateFile);
+  check(existsSync(file), `${path}: no checkpoint is there; name a safetensors file or a folder checkpoint-<step>`);
+  return file;
+}
+
+/** Puts the weights in `file` into `runtime`; what a checkpoint holds beside them is left. */
 export async function loadWeights(runtime: PackageRuntime, file: string): Promise<void> {
   const values = SafetensorsFile.using(file, (weights) => {
     const read: Record<string, HostTensor> = {};
-    for (const [name, { dtype, shape }] of weights.entries) {
+    for (const name of Object.keys(runtime.manifest.parameters)) {
+      const entry = weights.entries.get(name);
+      check(entry, `${file}: it has no tensor "${name}"; these are the weights of another model`);
+      const { dtype, shape } = entry;
       const data = allocate(dtype, sizeOf(shape), `${file}: "${name}"`);
       weights.readInto(name, bytesOf(data));
       read[name] = { dtype, dims: shape, data };

@@ -184,7 +184,7 @@ function checkBatchDimension(
   const rest = examples % batchSize;
   check(
     dropLast || rest === 0,
-    `the last batch holds ${rest} of ${examples} examples, but input "${name}" is fixed at ${fixed}; drop the last batch, or export the model with a dynamic batch`,
+    `the last batch holds ${rest} of ${examples} examples, but input "${name}" is fixed at ${fixed}; drop the last batch (--drop-last), or export the model with a dynamic batch`,
   );
 }
 

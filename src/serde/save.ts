@@ -1,18 +1,9 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readSync, realpathSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Model } from "../ir/graph.js";
 import type { Tensor } from "../ir/tensor.js";
-import { check, UserError } from "../util/assert.js";
+import { check } from "../util/assert.js";
+import { fileError, writeAll } from "../util/files.js";
 import { largestMessage } from "./load.js";
 import type { Draft, TensorProto } from "./proto.js";
 import { DataLocation, encodeModel } from "./schema.js";
@@ -41,12 +32,6 @@ export function serializeModel(model: Model): Uint8Array {
     `the model holds ${total} bytes of weights and one ONNX file at most 2 GB; save it with external data`,
   );
   return encodeModel(writeModel(model));
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.byteLength;) {
-    done += writeSync(fd, bytes, done, Math.min(chunk, bytes.byteLength - done));
-  }
 }
 
 /** Copies a tensor's bytes to `fd`, those in a file piece by piece. */
@@ -131,8 +116,6 @@ export function saveModel(model: Model, file: string, options: { external?: bool
     for (const name of written) renameSync(temporary(name), name);
   } catch (error) {
     for (const name of written) rmSync(temporary(name), { force: true });
-    const code = (error as NodeJS.ErrnoException).code;
-    if (error instanceof UserError || code === undefined) throw error;
-    throw new UserError(`${file}: cannot be written (${code === "ENOSPC" ? "the disk is full" : code})`);
+    throw fileError(error, file, "write");
   }
 }

@@ -6,7 +6,8 @@ import { check, UserError } from "../util/assert.js";
 import { fileError, onFile } from "../util/files.js";
 
 const trainerFile = "trainer.json";
-const stateFile = "state.safetensors";
+/** Parameters and optimizer state, in a checkpoint's folder. */
+export const stateFile = "state.safetensors";
 const format = "curvsam-trainer-state";
 
 const count = z.int().nonnegative();

@@ -312,7 +312,10 @@ describe("serde", () => {
 
     it("leaves nothing behind when writing fails", () => {
       const gone = join(folder, "absent", "m.onnx");
-      expect(() => saveModel(parseModel(big()), gone)).to.throw(UserError, /m\.onnx: cannot be written \(ENOENT\)/);
+      expect(() => saveModel(parseModel(big()), gone)).to.throw(
+        UserError,
+        /m\.onnx: cannot write: no such file or folder/,
+      );
       mkdirSync(join(folder, "taken.onnx"));
       expect(() => saveModel(parseModel(big()), join(folder, "taken.onnx"))).to.throw(UserError);
       expect(readdirSync(folder).filter((f) => f.endsWith(".tmp"))).to.deep.equal([]);

@@ -10,14 +10,22 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs the built command line; `started` may talk to the process while it lives. */
+/** Runs the built command line; `started` may talk to the process while it lives. `largestFile`: blocks of 512 bytes to a file. */
 export function curvsam(
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string>; started?: (child: ChildProcess) => void } = {},
+  options: {
+    cwd?: string;
+    env?: Record<string, string>;
+    started?: (child: ChildProcess) => void;
+    largestFile?: number;
+  } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, CURVSAM_DEBUG: "", ...options.env };
-    const child = spawn(process.execPath, [main, ...args], {
+    const limit = options.largestFile === undefined ? "" : `ulimit -f ${options.largestFile}; `;
+    const program = limit ? "sh" : process.execPath;
+    const before = limit ? ["-c", `${limit}exec "$@"`, "sh", process.execPath] : [];
+    const child = spawn(program, [...before, main, ...args], {
       cwd: options.cwd,
       env,
       stdio: ["ignore", "pipe", "pipe"],

@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import { UserError } from "../../util/assert.js";
 import type { CommandBuilder } from "../context.js";
 import type { DataFlags } from "../dataset.js";
 import { counted, metricsText } from "../format.js";
@@ -11,7 +10,8 @@ What is not said of the data is as it was for curvsam train.
 
 Examples:
   $ curvsam eval out --data dev.tsv
-  $ curvsam eval out --data dev.tsv --tokenizer tokenizer.json --text sentence --label label --json`;
+  $ curvsam eval out --data dev.tsv --tokenizer tokenizer.json --text sentence --label label --json
+  $ curvsam eval out --data dev.tsv --weights out/run/checkpoints/checkpoint-40`;
 
 interface Flags extends DataFlags, RuntimeFlags {
   data: string;
@@ -31,11 +31,11 @@ export const command: CommandBuilder = (context) => {
   return addRuntimeOptions(addDataOptions(command))
     .option("--batch-size <n>", "examples in a batch", integer({ min: 1 }), 32)
     .option("--run <folder>", "the run whose weights to take (default: run in the package)")
-    .option("--weights <file>", "safetensors to take (default: the run's, else the package's own)")
+    .option("--weights <path>", "safetensors or a checkpoint to take (default: the run's, else the package's own)")
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (folder: string, flags: Flags) => {
-      const [{ RunFolder, loadWeights }, { PackageRuntime }, { evaluateAll }, { usualMeasure }, dataset] =
+      const [{ RunFolder, loadWeights, weightsAt }, { PackageRuntime }, { evaluateAll }, { usualMeasure }, dataset] =
         await Promise.all([
           import("../run.js"),
           import("../../runtime/runtime.js"),
@@ -44,9 +44,8 @@ export const command: CommandBuilder = (context) => {
           import("../dataset.js"),
         ]);
       const run = new RunFolder(folder, flags.run);
-      if (flags.run !== undefined && run.trained === undefined) {
-        throw new UserError(`${run.path}: no trained weights are there; name a folder that curvsam train wrote`);
-      }
+      const trained = run.weightsToTake(flags.run !== undefined);
+      const weights = flags.weights === undefined ? trained : weightsAt(flags.weights);
       const runtime = await PackageRuntime.open(folder, runtimeOptions(flags));
       try {
         const { manifest } = runtime;
@@ -54,7 +53,6 @@ export const command: CommandBuilder = (context) => {
         const tokenizer = await dataset.openTokenizer(manifest, settings);
         const examples = await dataset.openExamples(manifest, flags.data, settings);
         const source = dataset.batches(manifest, examples, tokenizer, { batchSize: flags.batchSize });
-        const weights = flags.weights ?? run.trained;
         if (weights !== undefined) await loadWeights(runtime, weights);
         const summary = await evaluateAll(runtime, { source, measure: usualMeasure(manifest) }, context.signal);
         if (!summary) return;

@@ -7,10 +7,12 @@ import { bytes } from "../format.js";
 const help = `
 Examples:
   $ curvsam export out -o finetuned.onnx
-  $ curvsam export out --weights run/weights.safetensors -o finetuned.onnx`;
+  $ curvsam export out --weights run/weights.safetensors -o finetuned.onnx
+  $ curvsam export out --weights out/run/checkpoints/checkpoint-40 -o finetuned.onnx`;
 
 interface Flags {
   output: string;
+  run?: string;
   weights?: string;
   force?: true;
 }
@@ -24,7 +26,8 @@ export const command: CommandBuilder = (context) =>
     )
     .argument("<package>", "a folder that curvsam patch wrote")
     .requiredOption("-o, --output <file>", "the ONNX file to write")
-    .option("--weights <file>", "safetensors of a checkpoint (default: those of <package>/run, else the package's own)")
+    .option("--run <folder>", "the run whose weights to take (default: run in the package)")
+    .option("--weights <path>", "safetensors or a checkpoint to take (default: the run's, else the package's own)")
     .option("--force", "replace the file")
     .addHelpText("after", help)
     .action(async (folder: string, flags: Flags) => {
@@ -33,8 +36,14 @@ export const command: CommandBuilder = (context) =>
           `${flags.output}: the file exists already; choose another name, or replace it with --force`,
         );
       }
-      const [{ RunFolder }, { exportModel }] = await Promise.all([import("../run.js"), import("../../pack/export.js")]);
-      const weights = flags.weights ?? new RunFolder(folder).trained;
+      const [{ RunFolder, weightsAt }, { exportModel }] = await Promise.all([
+        import("../run.js"),
+        import("../../pack/export.js"),
+      ]);
+      const weights =
+        flags.weights === undefined
+          ? new RunFolder(folder, flags.run).weightsToTake(flags.run !== undefined)
+          : weightsAt(flags.weights);
       exportModel(folder, flags.output, weights === undefined ? {} : { weights });
       const origin = weights ?? "the package's own weights";
       context.print(`${flags.output}: ${bytes(statSync(flags.output).size)}, ${origin}`);

@@ -13,7 +13,8 @@ import { assignments, integer, number } from "../parse.js";
 
 const help = `
 Everything of a run goes to one folder: checkpoints/, log.jsonl, and at the end
-weights.safetensors, which eval and export take. Ctrl-C saves a checkpoint; the
+weights.safetensors, the last weights, which eval and export take; any checkpoint
+can be named to them with --weights, the best one stays. Ctrl-C saves a checkpoint; the
 same command with --resume goes on from it, bit for bit.
 
 Examples:
@@ -36,6 +37,8 @@ interface Flags extends DataFlags, RuntimeFlags {
   warmup: number;
   evalEvery?: number;
   saveEvery?: number;
+  maxSkips: number;
+  dropLast?: true;
   output?: string;
   resume?: string | true;
   json?: true;
@@ -71,6 +74,8 @@ export const command: CommandBuilder = (context) => {
     )
     .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))
     .option("--save-every <n>", "steps between checkpoints (default: after each evaluation)", integer({ min: 1 }))
+    .option("--max-skips <n>", "stop after so many steps in a row that are not finite", integer({ min: 1 }), 10)
+    .option("--drop-last", "leave out an epoch's last batch where it is smaller")
     .option("--output <folder>", "the run's folder (default: run in the package)")
     .option("--resume [checkpoint]", "go on from the run's last checkpoint, or from this one")
     .option("--json", "print one JSON document")
@@ -94,7 +99,12 @@ export const command: CommandBuilder = (context) => {
         const examples = await dataset.openExamples(manifest, flags.data, settings);
         const names = dataset.classNames(examples);
         const told = { ...settings, tokenizer: resolve(settings.tokenizer), ...(names && { labelNames: [...names] }) };
-        const train = dataset.batches(manifest, examples, tokenizer, { batchSize, seed, shuffle: true });
+        const train = dataset.batches(manifest, examples, tokenizer, {
+          batchSize,
+          seed,
+          shuffle: true,
+          dropLast: flags.dropLast ?? false,
+        });
         const heldOut = flags.eval === undefined ? undefined : await dataset.openExamples(manifest, flags.eval, told);
         const measure = usualMeasure(manifest);
         const evaluation = heldOut && {
@@ -116,6 +126,7 @@ export const command: CommandBuilder = (context) => {
               ...(flags.lr !== undefined && { lr: flags.lr }),
               ...(flags.rho !== undefined && { rho: flags.rho }),
             },
+            maxSkips: flags.maxSkips,
             schedules: { lr: schedule(flags.schedule, { warmup: flags.warmup }) },
             evaluation,
             evaluateEvery: flags.evalEvery,
