@@ -84,7 +84,7 @@ function report(results: readonly SuiteResult[]): string {
       "differences of the gradient and in both orders of the modes. Nothing here is typed by hand.",
     `${floats.length} operators have such a case. ${differentiated.length} are differentiated, ${whole.length} of them in ` +
       `all their cases (${curved.length} curved: Σ c·y itself has a second derivative above 1e-6), ${zeros.length} have a ` +
-      `derivative of zero, ${missing.length} have no rule yet.`,
+      `derivative of zero, ${missing.length} are not differentiated: the last table but one says why.`,
     "## Differentiated",
     "`moved` counts cases whose own values lie on a kink, a tie or the edge of the domain, and were moved a little.",
     markdownTable(
@@ -93,7 +93,7 @@ function report(results: readonly SuiteResult[]): string {
     ),
     "## Zero",
     zeros.map(([op]) => op).join(", "),
-    "## Without a rule",
+    "## Not differentiated",
     markdownTable(
       ["operator", "cases", "why"],
       missing.map(([op, rs]) => [op, rs.length, shorten(rs.find((r) => r.message !== "")?.message ?? "")]),
@@ -103,8 +103,9 @@ function report(results: readonly SuiteResult[]): string {
       ["suite", "cases", "passed", "with an operator without a rule", "without a float derivative"],
       several,
     ),
-    "",
-  ].join("\n\n");
+  ]
+    .map((part) => `${part.trimEnd()}\n`)
+    .join("\n");
 }
 
 interface SuiteResult extends Result {
