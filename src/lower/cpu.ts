@@ -7,7 +7,7 @@ import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { byteLength } from "../util/dtype.js";
 import { onFile } from "../util/files.js";
-import type { Dim } from "../util/shape.js";
+import { sizeOfDim } from "../util/shape.js";
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
@@ -64,18 +64,9 @@ function sizeByType(value: Value, sizes: ReadonlyMap<string, number>): number | 
   if (value.type?.kind !== "tensor" || !value.type.shape) return undefined;
   let count = 1;
   for (const dim of value.type.shape) {
-    const size = sizeOfDim(dim, sizes);
+    const size = sizeOfDim(dim, (symbol) => sizes.get(symbol));
     if (size === undefined) return undefined;
     count *= size;
   }
   return byteLength(value.type.dtype, count);
-}
-
-/** A number, a name, or a product of names as `batch*sequence`. */
-function sizeOfDim(dim: Dim, sizes: ReadonlyMap<string, number>): number | undefined {
-  if (typeof dim === "number") return dim;
-  return dim.split("*").reduce<number | undefined>((product, name) => {
-    const size = sizes.get(name) ?? (/^\d+$/.test(name) ? Number(name) : undefined);
-    return product === undefined || size === undefined ? undefined : product * size;
-  }, 1);
 }

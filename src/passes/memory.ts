@@ -1,6 +1,6 @@
 import type { Graph, Node, Value } from "../ir/graph.js";
 import { byteLength } from "../util/dtype.js";
-import { sizeOf as sizeOfShape } from "../util/shape.js";
+import { sizeOf as sizeOfShape, sizeOfDim } from "../util/shape.js";
 import { networkOf, orderOf, type Network } from "./traversal.js";
 
 /** Bytes of a value; 0 where it is not known or does not matter. */
@@ -11,10 +11,7 @@ export const sizesAt =
   (symbols: Readonly<Record<string, number>>): SizeOf =>
   (value) => {
     if (value.type?.kind !== "tensor" || !value.type.shape) return 0;
-    const size = (factor: string): number => (/^\d+$/.test(factor) ? Number(factor) : (symbols[factor] ?? 0));
-    const dims = value.type.shape.map((d) =>
-      typeof d === "number" ? d : d.split("*").reduce((n, factor) => n * size(factor), 1),
-    );
+    const dims = value.type.shape.map((d) => sizeOfDim(d, (symbol) => symbols[symbol]) ?? 0);
     return byteLength(value.type.dtype, sizeOfShape(dims));
   };
 

@@ -1,6 +1,6 @@
 import { int, Node, tensorType, Value, type Graph } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
-import type { Dim, Shape } from "../util/shape.js";
+import { factorsOf, type Dim, type Shape } from "../util/shape.js";
 import { substitute } from "./pass.js";
 
 /** Makes one-element tensors of dimensions, from those of the graph's inputs. */
@@ -22,7 +22,7 @@ class Dimensions {
 
   /** Whether a shape can be told from the inputs: by symbols of theirs, products of them, and numbers. */
   tells(shape: Shape): boolean {
-    return shape.every((d) => factors(d).every((f) => typeof f === "number" || this.sources.has(f)));
+    return shape.every((d) => factorsOf(d).every((f) => typeof f === "number" || this.sources.has(f)));
   }
 
   shape(shape: Shape): Value {
@@ -34,7 +34,7 @@ class Dimensions {
 
   private dimension(d: Dim): Value {
     if (typeof d === "number") return this.number(d);
-    const [first = 1, ...rest] = factors(d);
+    const [first = 1, ...rest] = factorsOf(d);
     if (rest.length > 0) {
       return rest.reduce<Value>((a, f) => {
         const b = this.dimension(f);
@@ -76,10 +76,6 @@ class Dimensions {
     return name;
   }
 }
-
-/** `batch*sequence*4` as its factors. */
-const factors = (d: Dim): Dim[] =>
-  typeof d === "number" ? [d] : d.split("*").map((f) => (/^\d+$/.test(f) ? Number(f) : f));
 
 /**
  * Reads shapes off the graph's inputs instead of off values in between, where types tell that they are equal. A value

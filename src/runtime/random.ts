@@ -2,7 +2,7 @@ import type { Tensor } from "onnxruntime-node";
 import type { Manifest, RandomSpec } from "../format/manifest.js";
 import { check, invariant, must } from "../util/assert.js";
 import { draw, type Drawable } from "../util/draw.js";
-import { sizeOf } from "../util/shape.js";
+import { sizeOf, sizeOfDim } from "../util/shape.js";
 import type { Sizes } from "./batch.js";
 import { allocate, wrap, type HostData } from "./tensors.js";
 
@@ -36,8 +36,7 @@ export class RandomInputs {
     const spec = must(this.manifest.random[name], `random input "${name}"`);
     const micro = spec.per === "micro-batch" ? moment.micro : 0;
     const dims = spec.shape.map((dim) => {
-      if (typeof dim === "number") return dim;
-      const size = sizes.get(dim);
+      const size = sizeOfDim(dim, (symbol) => sizes.get(symbol));
       check(size !== undefined, `random input "${name}" has a dimension "${dim}", which no input of the batch has`);
       return size;
     });

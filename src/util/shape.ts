@@ -7,6 +7,21 @@ export const isStatic = (shape: Shape): shape is readonly number[] => shape.ever
 /** Number of elements of a static shape; 1 for a scalar. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
 
+/** The factors of a dimension: `batch*sequence*4` is batch, sequence and 4. */
+export const factorsOf = (d: Dim): Dim[] =>
+  typeof d === "number" ? [d] : d.split("*").map((f) => (/^\d+$/.test(f) ? Number(f) : f));
+
+/** The size of a dimension once symbols have sizes; undefined where one of its symbols has none. */
+export function sizeOfDim(d: Dim, sizes: (symbol: string) => number | undefined): number | undefined {
+  let product = 1;
+  for (const factor of factorsOf(d)) {
+    const size = typeof factor === "number" ? factor : sizes(factor);
+    if (size === undefined) return undefined;
+    product *= size;
+  }
+  return product;
+}
+
 let fresh = 0;
 /** A symbol equal to no other. */
 export const freshDim = (): string => `?${fresh++}`;
