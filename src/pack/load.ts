@@ -2,7 +2,7 @@ import { createReadStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { inlineFunctions, unpackSequences, upgrade } from "../convert/index.js";
+import { unpackSequences, upgrade } from "../convert/index.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
 import { untieConstants } from "../frontend/untie.js";
 import type { Source } from "../frontend/objective.js";
@@ -22,16 +22,13 @@ export interface Origin {
   opset: number;
 }
 
-/** Reads a model, raises it to the working opset, inlines its functions and types every value. */
-export async function loadTyped(file: string): Promise<{ model: Model; origin: Origin }> {
+/** Reads a model, inlines its functions, raises it to the working opset and types every value; says what it was before. */
+export async function loadTyped(file: string): Promise<{ model: Model; before: Pick<Origin, "irVersion" | "opset"> }> {
   const model = loadModel(file);
-  const origin = {
-    file: basename(file),
-    sha256: await sha256(file),
+  const before = {
     irVersion: model.irVersion,
     opset: model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1,
   };
-  inlineFunctions(model);
   upgrade(model);
   constantsToInitializers(model.graph);
   unpackSequences(model);
@@ -40,13 +37,14 @@ export async function loadTyped(file: string): Promise<{ model: Model; origin: O
   staticReshapes(model.graph);
   simplify(model.graph);
   slicesToSplits(model.graph);
-  return { model, origin };
+  return { model, before };
 }
 
 /** `loadTyped`, then what the options name in it. */
 export async function loadSource(file: string, options: SourceOptions): Promise<{ source: Source; origin: Origin }> {
-  const { model, origin } = await loadTyped(file);
-  return { source: findSource(model.graph, options), origin };
+  const { model, before } = await loadTyped(file);
+  const source = findSource(model.graph, options);
+  return { source, origin: { file: basename(file), sha256: await sha256(file), ...before } };
 }
 
 async function sha256(file: string): Promise<string> {
