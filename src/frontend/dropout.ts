@@ -1,6 +1,7 @@
 import type { Graph, Node, Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
+import { constantScalar } from "../ops/shapes.js";
 import { UserError } from "../util/assert.js";
 import type { Dim } from "../util/shape.js";
 
@@ -44,8 +45,4 @@ export function emitDropout(b: RuleBuilder, x: Value, mask: Value, keep: number)
 export function dropoutSettings(graph: Graph, node: Node): { ratio: number; training: boolean } {
   const ratio = constantScalar(graph, node.inputs[1]) ?? 0.5;
   return { ratio, training: (constantScalar(graph, node.inputs[2]) ?? 0) !== 0 };
-}
-
-function constantScalar(graph: Graph, v: Value | null | undefined): number | undefined {
-  return v ? graph.initializers.get(v)?.numbers()[0] : undefined;
 }

@@ -1,6 +1,15 @@
 import { invariant } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
-import { Graph, Node, Value, tensorType, type Attribute, type Attributes, type Type } from "./graph.js";
+import {
+  Graph,
+  Node,
+  Value,
+  randomOperators,
+  tensorType,
+  type Attribute,
+  type Attributes,
+  type Type,
+} from "./graph.js";
 import { Tensor } from "./tensor.js";
 
 /** Where constants can be looked up: shapes and axes decide types. */
@@ -19,17 +28,6 @@ export interface OpOptions {
   /** Node name; the current scope is put before it. */
   name?: string;
 }
-
-/** Operators whose two runs differ: never merged. */
-const impure = new Set([
-  "RandomNormal",
-  "RandomNormalLike",
-  "RandomUniform",
-  "RandomUniformLike",
-  "Bernoulli",
-  "Multinomial",
-  "Dropout",
-]);
 
 /**
  * Appends nodes to a graph. Equal nodes (same operator, attributes and inputs) are one node, so that everything that
@@ -100,7 +98,7 @@ export class Builder<Op extends string = string> implements Constants {
 
   /** The constant tensor behind `value`, where there is one in this graph. */
   constantOf(value: Value): Tensor | undefined {
-    return this.graph.initializers.get(value);
+    return this.graph.constantOf(value);
   }
 
   /** One node with one output. */
@@ -130,7 +128,7 @@ export class Builder<Op extends string = string> implements Constants {
     options: OpOptions,
   ): Node {
     const domain = options.domain ?? "";
-    const pure = !impure.has(op) && Object.keys(bodies).length === 0;
+    const pure = !randomOperators.has(op) && Object.keys(bodies).length === 0;
     const key = pure
       ? [
           domain,

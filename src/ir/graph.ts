@@ -169,6 +169,17 @@ export class Node {
   }
 }
 
+/** Operators whose two runs differ. */
+export const randomOperators: ReadonlySet<string> = new Set([
+  "RandomNormal",
+  "RandomNormalLike",
+  "RandomUniform",
+  "RandomUniformLike",
+  "Bernoulli",
+  "Multinomial",
+  "Dropout",
+]);
+
 /** Nodes in topological order. A value that no node of the graph makes and that is not its own input is captured. */
 export class Graph {
   inputs: Value[] = [];
@@ -193,6 +204,11 @@ export class Graph {
     }
     for (const o of this.outputs) if (!own.has(o)) captured.add(o);
     return captured;
+  }
+
+  /** The constant behind `value`, where there is one. */
+  constantOf(value: Value): Tensor | undefined {
+    return this.initializers.get(value);
   }
 
   /** Input that is called `name`. */

@@ -1,5 +1,5 @@
 import { float, int, type Node } from "../ir/graph.js";
-import { alongChannels, channelSums } from "./convolution.js";
+import { alongChannels, channelAffineJvp, channelSums } from "./convolution.js";
 import * as e from "./emit.js";
 import type { OpRule, Values } from "./rule.js";
 import { standardize, standardizeJvp, standardizeVjp, type Standardized } from "./standardize.js";
@@ -102,12 +102,8 @@ export const rule: OpRule<"BatchNormalization"> = {
         dvariance && e.mul(b, channel(dvariance), slope),
       ]);
     }
-    const dy = sum(b, [
-      normalized && e.mul(b, normalized, channel(node.input(1))),
-      ds && e.mul(b, p.normalized, channel(ds)),
-      db && channel(db),
-    ]);
-    return [dy && e.expandLike(b, dy, y), ...running];
+    const affine = { scale: node.input(1), normalized: p.normalized };
+    return [channelAffineJvp(b, y, affine, [normalized, ds, db]), ...running];
   },
   samples: [
     {

@@ -1,6 +1,6 @@
 import { float, int, tensorType, type Node } from "../ir/graph.js";
 import { freshDim } from "../util/shape.js";
-import { alongChannels, channelSums } from "./convolution.js";
+import { alongChannels, channelAffineJvp, channelSums } from "./convolution.js";
 import * as e from "./emit.js";
 import type { OpRule } from "./rule.js";
 import { standardize, standardizeJvp, standardizeVjp, type Standardized } from "./standardize.js";
@@ -42,20 +42,7 @@ export const rule: OpRule<"GroupNormalization"> = {
     const { p, normalized } = parts(b, node);
     const y = node.output();
     const tangent = dx ? e.reshapeLike(b, standardizeJvp(b, p, grouped(b, node, dx)).normalized, y) : null;
-    const terms = [
-      tangent ? e.mul(b, tangent, alongChannels(b, node.input(1), y)) : null,
-      ds ? e.mul(b, normalized, alongChannels(b, ds, y)) : null,
-      db ? alongChannels(b, db, y) : null,
-    ].filter((t) => t !== null);
-    return [
-      terms.length > 0
-        ? e.expandLike(
-            b,
-            terms.reduce((s, t) => e.add(b, s, t)),
-            y,
-          )
-        : null,
-    ];
+    return [channelAffineJvp(b, y, { scale: node.input(1), normalized }, [tangent, ds, db])];
   },
   samples: [
     {

@@ -1,5 +1,5 @@
 import { float } from "../ir/graph.js";
-import { alongChannels, channelSums } from "./convolution.js";
+import { alongChannels, channelAffineJvp, channelSums } from "./convolution.js";
 import * as e from "./emit.js";
 import type { OpRule } from "./rule.js";
 import { standardize, standardizeJvp, standardizeVjp } from "./standardize.js";
@@ -33,20 +33,8 @@ export const rule: OpRule<"InstanceNormalization"> = {
   jvp: ({ b }, node, [dx, ds, db]) => {
     const p = parts(b, node);
     const y = node.output();
-    const terms = [
-      dx ? e.mul(b, standardizeJvp(b, p, dx).normalized, alongChannels(b, node.input(1), y)) : null,
-      ds ? e.mul(b, p.normalized, alongChannels(b, ds, y)) : null,
-      db ? alongChannels(b, db, y) : null,
-    ].filter((t) => t !== null);
-    return [
-      terms.length > 0
-        ? e.expandLike(
-            b,
-            terms.reduce((s, t) => e.add(b, s, t)),
-            y,
-          )
-        : null,
-    ];
+    const tangent = dx ? standardizeJvp(b, p, dx).normalized : null;
+    return [channelAffineJvp(b, y, { scale: node.input(1), normalized: p.normalized }, [tangent, ds, db])];
   },
   samples: [
     {

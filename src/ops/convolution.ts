@@ -182,6 +182,23 @@ export const alongChannels = (b: e.B, v: e.V, x: e.V): e.V =>
       )
     : v;
 
+/** Tangent of y = s·x̂ + b, s and b of each channel: ẋ̂·s + x̂·ṡ + ḃ in the shape of y; null where nothing moves. */
+export function channelAffineJvp(
+  b: e.B,
+  y: e.V,
+  { scale, normalized }: { scale: e.V; normalized: e.V },
+  [dnormalized, dscale, dbias]: readonly (e.V | null | undefined)[],
+): e.V | null {
+  const terms = [
+    dnormalized ? e.mul(b, dnormalized, alongChannels(b, scale, y)) : null,
+    dscale ? e.mul(b, normalized, alongChannels(b, dscale, y)) : null,
+    dbias ? alongChannels(b, dbias, y) : null,
+  ].filter((t) => t !== null);
+  if (terms.length === 0) return null;
+  const sum = terms.reduce((s, t) => e.add(b, s, t));
+  return e.expandLike(b, sum, y);
+}
+
 /** Tangent of an operator that is linear in input and kernel, each, and adds a bias. */
 export function convolutionJvp(b: e.B, node: Node, [dx, dw, db]: readonly (e.V | null)[]): e.V | null {
   const y = node.output();

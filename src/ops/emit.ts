@@ -171,12 +171,6 @@ export const sumAll = (b: B, x: V): V => b.op("ReduceSum", [x], { keepdims: int(
 export const reduceMean = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
   b.op("ReduceMean", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
 
-export const reduceSumSquare = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
-  b.op("ReduceSumSquare", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
-
-export const reduceMax = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
-  b.op("ReduceMax", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
-
 export const softmax = (b: B, x: V, axis: number): V => b.op("Softmax", [x], { axis: int(axis) });
 
 export const gather = (b: B, x: V, indices: V, axis: number): V => b.op("Gather", [x, indices], { axis: int(axis) });
@@ -248,7 +242,7 @@ export function scatterFlat(b: B, x: V, places: V, updates: V): V {
 export const floats = (b: B, values: readonly number[], like: V): V =>
   b.constant(Tensor.of(like.dtype, [values.length], values));
 
-export { floatAttribute as float, int, ints };
+export { floatAttribute as float, int };
 
 /** The shape of a scalar. */
 export const emptyShape = (): Tensor => Tensor.int64s([]);

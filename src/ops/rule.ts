@@ -1,5 +1,5 @@
 import type { Builder, Infer } from "../ir/builder.js";
-import type { Attributes, Graph, Node, Value } from "../ir/graph.js";
+import type { Attributes, Node, Value } from "../ir/graph.js";
 import type { DType } from "../util/dtype.js";
 import type { OpName } from "./names.js";
 
@@ -15,9 +15,6 @@ export interface RuleContext {
   vjp(outputs: readonly Value[], cotangents: Values, wrt: readonly Value[]): Values;
   /** Forward mode through nodes of `b`; values that are `held` have no tangent beyond the one given. */
   jvp(outputs: Values, tangents: ReadonlyMap<Value, Value>, held: Iterable<Value>): Values;
-  /** Reverse and forward mode over a body graph: what If, Loop and Scan need. */
-  vjpGraph(g: Graph): Graph;
-  jvpGraph(g: Graph): Graph;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { tensorType, type TensorType, type Value } from "../ir/graph.js";
+import { tensorType } from "../ir/graph.js";
 import type { DType } from "../util/dtype.js";
 import { broadcast, freshDim, type Dim } from "../util/shape.js";
 import type { InferRule } from "./rule.js";
@@ -18,8 +18,6 @@ export const broadcasting =
     const shape = broadcast(...node.inputs.map((v) => (v ? v.shape : [])));
     return [tensorType(dtype ?? node.input(from).dtype, shape)];
   };
-
-export const withShape = (x: Value, shape: readonly Dim[] | null): TensorType => tensorType(x.dtype, shape);
 
 /** The dimension of a sum of dimensions, as in Concat. */
 export function sumDims(dims: readonly Dim[]): Dim {

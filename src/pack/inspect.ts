@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
-import type { Graph, Model, Type, Value } from "../ir/graph.js";
+import type { Model, Type, Value } from "../ir/graph.js";
+import { graphsWithin } from "../passes/pass.js";
 import { loadModel } from "../serde/index.js";
 import { isFloat } from "../util/dtype.js";
 
@@ -54,11 +55,6 @@ export function typeText(type: Type | null): string {
   }
 }
 
-function* graphsOf(graph: Graph): Generator<Graph> {
-  yield graph;
-  for (const node of graph.nodes) for (const body of Object.values(node.bodies)) yield* graphsOf(body);
-}
-
 const port = (value: Value): PortReport => ({ name: value.name, type: typeText(value.type) });
 
 /**
@@ -87,7 +83,7 @@ function describe(model: Model): Omit<ModelReport, "file" | "size"> {
   const counts = new Map<string, number>();
   const files = new Set<string>();
   for (const top of [model.graph, ...model.functions.map((f) => f.body)]) {
-    for (const graph of graphsOf(top)) {
+    for (const graph of graphsWithin(top)) {
       report.nodes += graph.nodes.length;
       for (const { domain, op } of graph.nodes) {
         const name = domain ? `${domain}::${op}` : op;

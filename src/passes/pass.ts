@@ -1,4 +1,4 @@
-import type { Graph, Node, Value } from "../ir/graph.js";
+import { randomOperators, type Graph, type Node, type Value } from "../ir/graph.js";
 
 /** A pass changes a graph in place and says whether it did. Captures of bodies are alive to every pass. */
 export type Pass = (graph: Graph) => { modified: boolean };
@@ -20,17 +20,8 @@ export function substitute(graph: Graph, map: ReadonlyMap<Value, Value>): void {
   graph.outputs = graph.outputs.map(at);
 }
 
-/** Operators whose two runs differ. */
-const random = new Set([
-  "RandomNormal",
-  "RandomNormalLike",
-  "RandomUniform",
-  "RandomUniformLike",
-  "Bernoulli",
-  "Multinomial",
-  "Dropout",
-]);
-
 /** Whether equal inputs give equal outputs, as far as can be told: functions and foreign domains may draw at random. */
 export const isPure = (node: Node): boolean =>
-  (node.domain === "" || node.domain === "com.microsoft") && !random.has(node.op) && node.graphs().next().done === true;
+  (node.domain === "" || node.domain === "com.microsoft") &&
+  !randomOperators.has(node.op) &&
+  node.graphs().next().done === true;
