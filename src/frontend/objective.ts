@@ -5,6 +5,8 @@ import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { must } from "../util/assert.js";
 import type { Dim } from "../util/shape.js";
+import { trainsBatchNorm } from "../ops/BatchNormalization.js";
+import { emitEvaluationNorm, type Buffer } from "./batch_norm.js";
 import { emitDropout, type DropoutMask } from "./dropout.js";
 import { emitLoss, type Loss, type LossOptions } from "./losses.js";
 import type { Parameter } from "./parameters.js";
@@ -20,6 +22,10 @@ export interface Source {
   outputs: ReadonlyMap<string, Value>;
   parameters: readonly Parameter[];
   dropouts: readonly DropoutMask[];
+  /** Running statistics that the forward pass in training mode moves; evaluation reads them. */
+  buffers: readonly Buffer[];
+  /** Whether steps move the buffers (true) or leave them as they are. */
+  movesBuffers: boolean;
   loss: LossSpec;
 }
 
@@ -28,15 +34,21 @@ export type LossSpec =
   /** The model computes its own loss, a scalar mean over the rows of the batch. */
   | { kind: "output"; value: Value };
 
-/** Values that one batch gives: model inputs by name, labels, dropout masks by name. */
+/**
+ * Values that one batch gives (model inputs by name, labels, dropout masks by name), and the buffers by name: evaluation
+ * mode needs these, training mode only where it is asked for their new values.
+ */
 export interface BatchValues {
   inputs: ReadonlyMap<string, Value>;
   labels: Value | null;
   random: ReadonlyMap<string, Value>;
+  buffers: Params;
 }
 
 export interface Evaluation extends Loss {
   outputs: ReadonlyMap<string, Value>;
+  /** New values of the buffers that move; empty outside of training mode. */
+  buffers: Params;
   /** ∇L for every trainable parameter; zeros where the loss does not depend on one. */
   grads(): Params;
   /** ∇²L v, sharing all that `grads` computed. */
@@ -66,6 +78,7 @@ export function evaluate(
   const map = forward(b, source, params, batch, training, [...source.outputs.values()]);
   const outputs = new Map([...source.outputs].map(([name, v]) => [name, must(map.get(v), `output "${name}"`)]));
   const loss = lossOf(b, source, map, batch);
+  const moved = training && source.movesBuffers ? source.buffers : [];
   const trainable = source.parameters.filter((p) => p.trainable);
   const at = trainable.map((p) => must(params.get(p.name), `parameter "${p.name}"`));
   let grads: (Value | null)[] | undefined;
@@ -75,6 +88,7 @@ export function evaluate(
   return {
     ...loss,
     outputs,
+    buffers: new Map(moved.map((f) => [f.name, must(map.get(f.moved), `the new value of "${f.name}"`)])),
     grads: () => named(gradients()),
     hvp: (v) =>
       named(
@@ -88,12 +102,12 @@ export function evaluate(
   };
 }
 
-/** Copies what `wanted` values need into `b`; with `training` false every Dropout is the identity. */
+/** Copies what `wanted` values need into `b`; with `training` false every Dropout is the identity, every batch norm by its buffers. */
 export function forward(
   b: RuleBuilder,
   source: Source,
   params: Params,
-  batch: Pick<BatchValues, "inputs" | "random">,
+  batch: Pick<BatchValues, "inputs" | "random" | "buffers">,
   training: boolean,
   wanted: readonly Value[],
 ): Map<Value, Value> {
@@ -101,8 +115,13 @@ export function forward(
   for (const [name, v] of source.inputs) bindings.set(v, must(batch.inputs.get(name), `input "${name}"`));
   for (const p of source.parameters) bindings.set(p.value, must(params.get(p.name), `parameter "${p.name}"`));
   const masks = new Map(source.dropouts.map((d) => [d.node, d]));
+  for (const f of source.buffers) {
+    const value = batch.buffers.get(f.name);
+    if (value) bindings.set(f.value, value);
+  }
   const roots = source.loss.kind === "computed" ? [...wanted, source.loss.logits] : [...wanted, source.loss.value];
   return instantiate(b, source.graph, bindings, roots, (node, inputs) => {
+    if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(b, node, inputs);
     if (node.op !== "Dropout" && node.op !== "Identity") return null;
     const x = must(inputs[0], `${node.label}: input`);
     const mask = masks.get(node);

@@ -1,6 +1,7 @@
 import type { Graph, Value } from "../ir/graph.js";
 import { UserError, check } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
+import { findBuffers } from "./batch_norm.js";
 import { findDropouts } from "./dropout.js";
 import type { LossOptions } from "./losses.js";
 import type { LossSpec, Source } from "./objective.js";
@@ -12,6 +13,8 @@ export interface SourceOptions {
   loss: ({ logits?: string } & LossOptions) | { kind: "output"; output: string };
   train?: (name: string) => boolean;
   freeze?: (name: string) => boolean;
+  /** Whether steps move the running statistics of batch norms in training mode; by default they do. */
+  batchNormStatistics?: "update" | "freeze";
   /** Group of a parameter by its name; "default" where none is given. */
   group?: (name: string) => string;
 }
@@ -36,16 +39,23 @@ export function findSource(graph: Graph, options: SourceOptions): Source {
     );
     inputs.set(name, v);
   }
+  const buffers = findBuffers(graph);
+  const moved = new Set(buffers.map((f) => f.moved));
   const outputs = new Map<string, Value>();
   for (const v of graph.outputs) {
-    if (loss.kind === "output" && v === loss.value) continue;
+    if ((loss.kind === "output" && v === loss.value) || moved.has(v)) continue;
     outputs.set(v.name === "labels" ? "labels_output" : v.name, v);
   }
   for (const p of parameters) {
     check(!inputs.has(p.name), `"${p.name}" is the name of an input and of a parameter; rename one of them`);
     check(!reserved.test(p.name), `parameter "${p.name}": its name belongs to training packages; rename it`);
   }
-  return { graph, inputs, outputs, parameters, dropouts: findDropouts(graph), loss };
+  for (const { name } of buffers) {
+    check(!inputs.has(name), `"${name}" is the name of an input and of a running statistic; rename one of them`);
+    check(!reserved.test(name), `running statistic "${name}": its name belongs to training packages; rename it`);
+  }
+  const movesBuffers = options.batchNormStatistics !== "freeze";
+  return { graph, inputs, outputs, parameters, dropouts: findDropouts(graph), buffers, movesBuffers, loss };
 }
 
 function findLoss(graph: Graph, { loss }: SourceOptions): LossSpec {

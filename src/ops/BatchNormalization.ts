@@ -1,24 +1,21 @@
 import { float, int, type Node } from "../ir/graph.js";
-import { alongChannels, channelAffineJvp, channelSums } from "./convolution.js";
+import { alongChannels, channelAffineJvp, channelSums, spatial } from "./convolution.js";
 import * as e from "./emit.js";
 import type { OpRule, Values } from "./rule.js";
-import { standardize, standardizeJvp, standardizeVjp, type Standardized } from "./standardize.js";
+import { standardize, standardizeJvp, type Standardized } from "./standardize.js";
 
-const trains = (node: Node): boolean => node.int("training_mode", 0) !== 0;
+/** Whether a node is a batch norm by the statistics of its batch. */
+export const trainsBatchNorm = (node: Node): boolean =>
+  node.op === "BatchNormalization" && node.domain === "" && node.int("training_mode", 0) !== 0;
 
-const axesOf = (node: Node): number[] => [
-  0,
-  ...node
-    .input(0)
-    .dims.slice(2)
-    .map((_, i) => i + 2),
-];
+/** The axes over which the statistics of the batch go: all but the channels. */
+export const batchAxes = (x: e.V): number[] => [0, ...spatial(x).map((_, i) => i + 2)];
 
 /** x̂ by the statistics of the batch, or by those given. */
 function parts(b: e.B, node: Node): Standardized {
   const x = node.input(0);
   const epsilon = node.float("epsilon", 1e-5);
-  if (trains(node)) return standardize(b, x, axesOf(node), epsilon);
+  if (trainsBatchNorm(node)) return standardize(b, x, batchAxes(x), epsilon);
   const mean = alongChannels(b, node.input(3), x);
   const inverse = e.reciprocal(b, e.sqrt(b, e.shift(b, alongChannels(b, node.input(4), x), epsilon)));
   return standardize(b, x, [], epsilon, { mean, inverse });
@@ -29,6 +26,16 @@ const sum = (b: e.B, terms: Values): e.V | null => {
   const there = terms.filter((t) => t !== null);
   return there.length > 0 ? there.reduce((s, t) => e.add(b, s, t)) : null;
 };
+
+/** dx = s·r·(dy − Σ dy/n − x̂·Σ(dy·x̂)/n): the sums are the cotangents of bias and scale, so that they are computed once. */
+function throughBatch(b: e.B, node: Node, p: Standardized, dy: e.V): e.V {
+  const x = node.input(0);
+  const count = e.countOf(b, x, batchAxes(x));
+  const mean = (v: e.V): e.V => alongChannels(b, e.div(b, channelSums(b, v), count), x);
+  const along = e.mul(b, p.normalized, mean(e.mul(b, dy, p.normalized)));
+  const gain = e.mul(b, alongChannels(b, node.input(1), x), p.inverse);
+  return e.mul(b, gain, e.sub(b, e.sub(b, dy, mean(dy)), along));
+}
 
 /** Running statistics are m·old + (1 − m)·(mean, variance) of the batch: what their cotangents add to those of x. */
 function statisticsCotangent(
@@ -41,7 +48,7 @@ function statisticsCotangent(
   const x = node.input(0);
   const share = 1 - node.float("momentum", 0.9);
   const each = (d: e.V, factor: number): e.V =>
-    alongChannels(b, e.scale(b, e.div(b, d, e.countOf(b, x, axesOf(node))), factor), x);
+    alongChannels(b, e.scale(b, e.div(b, d, e.countOf(b, x, batchAxes(x))), factor), x);
   return sum(b, [
     dmean ? e.expandLike(b, each(dmean, share), x) : null,
     dvariance ? e.mul(b, p.centered, each(dvariance, 2 * share)) : null,
@@ -58,12 +65,13 @@ export const rule: OpRule<"BatchNormalization"> = {
   vjp: ({ b }, node, [dy = null, dmean = null, dvariance = null], need) => {
     const p = parts(b, node);
     const x = node.input(0);
-    const training = trains(node);
-    const a = dy ? e.mul(b, dy, alongChannels(b, node.input(1), x)) : null;
+    const training = trainsBatchNorm(node);
+    const a = dy && !training ? e.mul(b, dy, alongChannels(b, node.input(1), x)) : null;
     const momentum = node.float("momentum", 0.9);
     let dx: e.V | null = null;
     if (need[0]) {
-      if (training) dx = sum(b, [a && standardizeVjp(b, p, a), statisticsCotangent(b, node, p, dmean, dvariance)]);
+      if (training)
+        dx = sum(b, [dy && throughBatch(b, node, p, dy), statisticsCotangent(b, node, p, dmean, dvariance)]);
       else dx = a && e.mul(b, a, p.inverse);
     }
     const scale = dy && need[1] ? channelSums(b, e.mul(b, dy, p.normalized)) : null;
@@ -85,12 +93,12 @@ export const rule: OpRule<"BatchNormalization"> = {
       dmean && e.scale(b, dmean, momentum),
       dvariance && e.scale(b, dvariance, momentum),
     ];
-    if (trains(node)) {
+    if (trainsBatchNorm(node)) {
       if (dx) {
         normalized = standardizeJvp(b, p, dx).normalized;
         const change = e.scale(b, e.mul(b, p.centered, dx), 2);
         const batch = [dx, change].map((v) =>
-          e.scale(b, e.div(b, channelSums(b, v), e.countOf(b, dx, axesOf(node))), 1 - momentum),
+          e.scale(b, e.div(b, channelSums(b, v), e.countOf(b, dx, batchAxes(dx))), 1 - momentum),
         );
         batch.forEach((d, i) => (running[i] = sum(b, [running[i] ?? null, d])));
       }

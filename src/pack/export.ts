@@ -21,7 +21,8 @@ export function exportModel(folder: string, file: string, options: { weights?: s
   const weights = new SafetensorsFile(from);
   try {
     const { graph } = model;
-    for (const [name, spec] of Object.entries(manifest.parameters)) {
+    const buffers = Object.entries(manifest.state).filter(([, { init }]) => "tensor" in init);
+    for (const [name, spec] of [...Object.entries(manifest.parameters), ...buffers]) {
       const value = graph.input(name);
       if (!value) continue;
       const entry = weights.entries.get(name);
@@ -30,7 +31,7 @@ export function exportModel(folder: string, file: string, options: { weights?: s
         entry.dtype === spec.dtype && sameShape(entry.shape, spec.shape),
         `${from}: "${name}" is ${entry.dtype}[${entry.shape.join(",")}], ${spec.dtype}[${spec.shape.join(",")}] expected; these are the weights of another model`,
       );
-      value.name = spec.initializer;
+      value.name = "initializer" in spec ? spec.initializer : name;
       graph.inputs.splice(graph.inputs.indexOf(value), 1);
       const { offset, byteLength } = entry;
       graph.initializers.set(

@@ -17,7 +17,7 @@ const port = (v: Value): Port => ({ dtype: v.dtype, shape: [...v.dims] });
 
 function staticShape(v: Value): number[] {
   const dims = v.dims;
-  if (!isStatic(dims)) throw new Error(`internal error: parameter "${v.name}" has a dynamic shape`);
+  if (!isStatic(dims)) throw new Error(`internal error: "${v.name}" has a dynamic shape`);
   return [...dims];
 }
 
@@ -40,6 +40,8 @@ export function describePackage(
       state[`${t.kind}/${p.name}`] = { dtype: p.value.dtype, shape: staticShape(p.value), init: { fill: t.fill } };
     }
   }
+  for (const { name, value } of source.buffers)
+    state[name] = { dtype: value.dtype, shape: staticShape(value), init: { tensor: name } };
   const random: ManifestInput["random"] = {};
   for (const d of source.dropouts) {
     random[d.name] = { dtype: "bool", shape: [...d.shape], distribution: "bernoulli", p: d.keep, per: "micro-batch" };

@@ -6,6 +6,7 @@ import { auditDropouts, type DropoutWarning } from "../frontend/dropout_audit.js
 import type { LossOptions } from "../frontend/losses.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { compose } from "../optim/compose.js";
+import { decomposeBatchNorms } from "../passes/batch_norms.js";
 import { shapesFromInputs } from "../passes/shapes.js";
 import { simplify } from "../passes/simplify.js";
 import { saveModel } from "../serde/index.js";
@@ -30,6 +31,11 @@ export interface PatchOptions {
   baseOptions?: Record<string, unknown>;
   /** Defaults of hyper-parameters, by name: `{ lr: 2e-5 }`. */
   hyper?: Record<string, number>;
+  /**
+   * Whether steps move the running statistics of batch norms in training mode (in the first pass only), or freeze them;
+   * by default they move.
+   */
+  batchNormStatistics?: "update" | "freeze";
   /** Only parameters whose names match are trained. */
   train?: (name: string) => boolean;
   /** Parameters whose names match are not trained. */
@@ -48,6 +54,8 @@ export interface PatchReport {
   /** Elements of all trainable parameters. */
   trainableElements: number;
   dropouts: number;
+  /** Running statistics of batch norms in training mode. */
+  buffers: number;
   /** What trains, but hardly as the model's author meant. */
   warnings: readonly DropoutWarning[];
   graphs: Readonly<Record<string, { file: string; nodes: number }>>;
@@ -75,6 +83,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
   );
   const { source, origin } = await loadSource(file, {
     loss: options.loss,
+    ...(options.batchNormStatistics && { batchNormStatistics: options.batchNormStatistics }),
     ...(options.train && { train: options.train }),
     ...(options.freeze && { freeze: options.freeze }),
     group: (name) => groups.find((g) => g.match(name))?.name ?? "default",
@@ -91,8 +100,8 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     }
     writeSafetensors(
       join(temporary, "weights.safetensors"),
-      source.parameters.map((p) => {
-        const tensor = must(source.graph.initializers.get(p.value), `the weights of "${p.name}"`);
+      [...source.parameters, ...source.buffers].map((p) => {
+        const tensor = must(source.graph.initializers.get(p.value), `the values of "${p.name}"`);
         return { name: p.name, dtype: tensor.dtype, shape: tensor.dims, bytes: () => tensor.bytes() };
       }),
       { format: "pt" },
@@ -108,6 +117,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     trainableParameters: trainable.length,
     trainableElements: trainable.reduce((n, p) => n + must(source.graph.initializers.get(p.value), p.name).size, 0),
     dropouts: source.dropouts.length,
+    buffers: source.buffers.length,
     warnings: auditDropouts(source.graph),
     graphs,
   };
@@ -129,7 +139,8 @@ export function* emitGraphs(recipe: Recipe): Generator<[name: string, graph: Gra
   if (ascent.curvature) yield ["curvature_step", tidy(stepGraph(recipe, true))];
 }
 
-function tidy(graph: Graph): Graph {
+function tidy(emitted: Graph): Graph {
+  const graph = decomposeBatchNorms(emitted);
   // Else an activation is kept through the backward pass only so that its shape can be read.
   shapesFromInputs(graph);
   simplify(graph);

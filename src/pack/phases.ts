@@ -35,7 +35,7 @@ export function evaluateGraph(recipe: Recipe): Graph {
   return b.graph;
 }
 
-/** parameters, batch → loss, loss_weight, grad/*; with `hvp` also z/* → hvp/*. */
+/** parameters, batch → loss, loss_weight, grad/*, next/* of the buffers; with `hvp` also z/* → hvp/*. */
 export function gradientGraph(recipe: Recipe, hvp: boolean): Graph {
   const { b, ports } = start(hvp ? "hvp" : "gradient", recipe);
   const params = ports.parameters("all");
@@ -46,6 +46,7 @@ export function gradientGraph(recipe: Recipe, hvp: boolean): Graph {
   b.output(at.loss, "loss");
   b.output(at.weight, "loss_weight");
   outputParams(b, "grad", grads);
+  outputParams(b, "next", at.buffers);
   if (products) outputParams(b, "hvp", products);
   return b.graph;
 }

@@ -42,7 +42,14 @@ export class Ports {
     const labels = type && this.input("labels", tensorType(type.dtype, type.shape));
     const masks = options.training ? source.dropouts : [];
     const random = new Map(masks.map((m) => [m.name, this.input(m.name, tensorType("bool", m.shape))]));
-    return { inputs, labels, random };
+    const reads = !options.training || source.movesBuffers;
+    return { inputs, labels, random, buffers: reads ? this.buffers() : new Map() };
+  }
+
+  /** The running statistics of batch norms. */
+  private buffers(): Params {
+    const { buffers } = this.recipe.source;
+    return new Map(buffers.map((f) => [f.name, this.input(f.name, f.value.type ?? undefined)]));
   }
 
   state(layout: StateLayout): State {

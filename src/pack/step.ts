@@ -61,6 +61,7 @@ export function stepGraph(recipe: Recipe, refresh: boolean): Graph {
   b.scope("descend", () => {
     for (const [name, v] of diagnostics) b.output(v, name);
     if (nextAscent) outputState(b, keepUnless(b, ok, ascentState, nextAscent));
+    for (const [name, v] of first.buffers) b.output(e.where(b, ok, v, at(batch.buffers, name)), `next/${name}`);
     emitStep(b, ports, base, baseOptions, w, descent, ok);
   });
   return b.graph;

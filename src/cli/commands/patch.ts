@@ -30,6 +30,7 @@ interface Flags extends OptimizerFlags {
   freeze?: string[];
   /** Of --no-decay: commander reads the name so; true where the option is not given. */
   decay: string[] | true;
+  bnStats: "update" | "freeze";
   force?: true;
   json?: true;
 }
@@ -67,6 +68,11 @@ export const command: CommandBuilder = (context) =>
     .option("--hyper <name=x>", "any other hyper-parameter, e.g. beta2=0.98", assignments)
     .option("--train <globs>", "train only these parameters", list)
     .option("--freeze <globs>", "do not train these parameters", list)
+    .addOption(
+      new Option("--bn-stats <what>", "running statistics of batch norms in training mode")
+        .choices(["update", "freeze"])
+        .default("update"),
+    )
     .option("--no-decay <globs>", "no weight decay for these parameters", list)
     .option("--force", "replace the package that the folder holds")
     .option("--json", "print one JSON document")
@@ -79,6 +85,7 @@ export const command: CommandBuilder = (context) =>
       const options: PatchOptions = {
         loss: lossOf(flags),
         ...optimizer,
+        batchNormStatistics: flags.bnStats,
         ...(train && { train: train.matches }),
         ...(freeze && { freeze: freeze.matches }),
         ...(noDecay && { groups: [{ name: "no_decay", match: noDecay.matches, hyper: { weight_decay: 0 } }] }),
@@ -133,11 +140,12 @@ function noteUnused(context: Context, flag: string, matcher: Matcher): void {
 }
 
 function listing(report: PatchReport): string[] {
-  const { folder, trainableElements, trainableParameters, parameters, dropouts } = report;
+  const { folder, trainableElements, trainableParameters, parameters, dropouts, buffers } = report;
   const frozen = parameters - trainableParameters;
   const also = [
     ...(frozen > 0 ? [`${grouped(frozen)} frozen`] : []),
     ...(dropouts > 0 ? [counted(dropouts, "dropout")] : []),
+    ...(buffers > 0 ? [counted(buffers, "running statistic")] : []),
   ];
   return [
     [
