@@ -25,6 +25,9 @@ const fileName = z.string().regex(/^[^/\\]+$/, "expected the name of a file in t
 /** A tensor that crosses the border of a graph; strings in `shape` are dynamic dimensions, equal names equal sizes. */
 const port = z.object({ dtype, shape });
 
+/** A graph that runs at some steps. */
+const period = z.object({ graph: z.string(), every: z.int().positive(), offset: z.int() });
+
 const manifestSchema = z.object({
   format: z.literal(manifestFormat),
   version: z.literal(manifestVersion),
@@ -67,9 +70,15 @@ const manifestSchema = z.object({
     z.object({
       dtype,
       shape: z.array(size),
-      init: z.union([z.strictObject({ fill: z.number() }), z.strictObject({ tensor: z.string() })], {
-        error: 'expected {"fill": number} or {"tensor": name in weights.safetensors}',
-      }),
+      /** `identity`: zeros with this number on the diagonal of the last two axes. */
+      init: z.union(
+        [
+          z.strictObject({ fill: z.number() }),
+          z.strictObject({ tensor: z.string() }),
+          z.strictObject({ identity: z.number() }),
+        ],
+        { error: 'expected {"fill": number}, {"tensor": name in weights.safetensors} or {"identity": number}' },
+      ),
     }),
   ),
   hyper: z.record(z.string(), z.object({ default: z.number(), description: z.string() })),
@@ -83,8 +92,24 @@ const manifestSchema = z.object({
       per: z.enum(["step", "refresh", "micro-batch"]),
     }),
   ),
+  /** Tensors that one phase hands to another, beside grad/*, hvp/*, perturbed/* and perturbed_grad/*. */
+  handed: z.record(z.string(), z.object({ dtype, shape: z.array(size) })).default({}),
   /** The fused graph of step t is the first entry's with (t − offset) mod every = 0. */
-  schedule: z.array(z.object({ graph: z.string(), every: z.int().positive(), offset: z.int() })),
+  schedule: z.array(period),
+  /**
+   * What each fused graph is in phases, by its name, in their order. `batch`: run on every micro-batch, outputs averaged by
+   * loss_weight; `perturbed`: at perturbed/<param>, and grad/<param> is handed on as perturbed_grad/<param>.
+   */
+  phases: z
+    .record(
+      z.string(),
+      z.array(
+        z.object({ graph: z.string(), batch: z.boolean().default(false), perturbed: z.boolean().default(false) }),
+      ),
+    )
+    .default({}),
+  /** Graphs from state to state, without a batch: each runs before every step t ≥ offset with (t − offset) mod every = 0. */
+  refreshes: z.array(period).default([]),
   graphs: z.record(z.string(), fileName),
 });
 
@@ -127,9 +152,13 @@ export function parseManifest(value: unknown, where: string): Manifest {
   for (const name of Object.keys(manifest.hyper)) {
     check(name.startsWith("hyper/"), `${where}: ${fieldName(["hyper", name])}: its name must start with "hyper/"`);
   }
-  manifest.schedule.forEach(({ graph }, i) =>
-    check(graph in manifest.graphs, `${where}: schedule[${i}].graph: "${graph}" is not among the graphs`),
-  );
+  const isGraph = (graph: string, field: string): void =>
+    check(Object.hasOwn(manifest.graphs, graph), `${where}: ${field}.graph: "${graph}" is not among the graphs`);
+  manifest.schedule.forEach(({ graph }, i) => isGraph(graph, `schedule[${i}]`));
+  manifest.refreshes.forEach(({ graph }, i) => isGraph(graph, `refreshes[${i}]`));
+  for (const [name, phases] of Object.entries(manifest.phases)) {
+    phases.forEach(({ graph }, i) => isGraph(graph, fieldName(["phases", name, i])));
+  }
   for (const [name, { distribution, p }] of Object.entries(manifest.random)) {
     check(
       (distribution === "bernoulli") === (p !== undefined),
@@ -173,4 +202,25 @@ export function scheduledGraph(schedule: Manifest["schedule"], t: number): strin
   const entry = schedule.find(({ every, offset }) => (t - offset) % every === 0);
   check(entry, `the package's schedule has no graph for step ${t}; its last entry should have "every": 1`);
   return entry.graph;
+}
+
+/** Graphs without a batch that run before step `t`. */
+export const refreshesAt = (manifest: Manifest, t: number): string[] =>
+  manifest.refreshes.filter(({ every, offset }) => t >= offset && (t - offset) % every === 0).map(({ graph }) => graph);
+
+export type Phase = Manifest["phases"][string][number];
+
+/** The phases of the fused graph `variant`; packages from before `phases` was written have the usual ones. */
+export function phasesOf(manifest: Manifest, variant: string): readonly Phase[] {
+  const known = Object.hasOwn(manifest.phases, variant) ? manifest.phases[variant] : undefined;
+  if (known) return known;
+  const has = (graph: string): boolean => Object.hasOwn(manifest.graphs, graph);
+  const refresh = variant.includes("curvature") && has("hvp");
+  const phase = (graph: string, batch = false, perturbed = false): Phase => ({ graph, batch, perturbed });
+  return [
+    phase(refresh ? "hvp" : "gradient", true),
+    ...(refresh ? [phase("curvature")] : []),
+    ...(has("perturb") ? [phase("perturb"), phase("gradient", true, true)] : []),
+    phase("descend"),
+  ];
 }

@@ -26,7 +26,7 @@ export function describeInput(manifest: Manifest, name: string): (GraphInput & {
   });
   const own = <T>(record: Record<string, T>, key: string): T | undefined =>
     Object.hasOwn(record, key) ? record[key] : undefined;
-  const { inputs, targets, parameters, state, hyper, random } = manifest;
+  const { inputs, targets, parameters, state, hyper, random, handed } = manifest;
   const input = own(inputs, name);
   if (input) return spec("input", input);
   const target = own(targets, name);
@@ -38,6 +38,9 @@ export function describeInput(manifest: Manifest, name: string): (GraphInput & {
   if (own(hyper, name)) return spec("hyper", { dtype: "float32", shape: [] });
   const drawn = own(random, name);
   if (drawn) return spec("random", drawn);
+  const between = own(handed, name);
+  if (between) return spec("phase", between);
+  if (name === "loss_weight") return spec("phase", { dtype: "float32", shape: [] });
   for (const prefix of phasePrefixes) {
     const of = name.startsWith(prefix) ? own(parameters, name.slice(prefix.length)) : undefined;
     if (of) return spec("phase", of);

@@ -25,11 +25,16 @@ export interface Loss {
 }
 
 /** sum / weight; 0 where the weight is 0 (no row counts). */
-function mean(b: RuleBuilder, sum: Value, weight: Value): Loss {
-  const zero = e.scalarLike(b, 0, weight);
-  const empty = e.equal(b, weight, zero);
-  const divisor = e.where(b, empty, e.scalarLike(b, 1, weight), weight);
-  return { loss: e.div(b, sum, divisor), sum, weight };
+const mean = (b: RuleBuilder, sum: Value, weight: Value): Loss => ({
+  loss: e.div(b, sum, nonZero(b, weight)),
+  sum,
+  weight,
+});
+
+/** `weight`, and 1 where it is 0. */
+function nonZero(b: RuleBuilder, weight: Value): Value {
+  const empty = e.equal(b, weight, e.scalarLike(b, 0, weight));
+  return e.where(b, empty, e.scalarLike(b, 1, weight), weight);
 }
 
 /** Emits the loss of `logits` (`[*, classes]` for cross-entropy) for `labels`, as PyTorch defines it. */
@@ -56,16 +61,13 @@ function aligned(b: RuleBuilder, logits: Value, labels: Value): [Value, Value] {
 
 const countAll = (b: RuleBuilder, x: Value): Value => e.countOf(b, x, [...x.dims.keys()]);
 
-/**
- * −Σᵢ Σ_c t_ic w_c log softmax(x)_ic over rows not ignored, divided by Σᵢ w_yᵢ; t = (1 − ε)·onehot(y) + ε/C.
- * x: [*, C], y: [*] class ids. The reduction is PyTorch's `CrossEntropyLoss(reduction="mean")`.
- */
-function crossEntropy(
+/** Targets of cross-entropy by class, smoothing and weights included, and the weight that the sum is divided by. */
+function crossEntropyTargets(
   b: RuleBuilder,
   options: Extract<LossOptions, { kind: "cross-entropy" }>,
   logits: Value,
   labels: Value,
-): Loss {
+): { target: Value; weight: Value; ids: Value } {
   const classes = logits.dims.at(-1);
   if (typeof classes !== "number") {
     throw new UserError(
@@ -77,7 +79,6 @@ function crossEntropy(
     throw new UserError(`${weights.length} class weights for ${classes} classes; give one for each class`);
   }
   const smoothing = options.labelSmoothing ?? 0;
-  const logp = b.op("LogSoftmax", [logits], { axis: e.int(-1) });
   const column = e.unsqueeze(b, labels, [-1]);
   const ids = b.int64s([...Array(classes).keys()]);
   let hit = e.equal(b, column, ids);
@@ -92,5 +93,46 @@ function crossEntropy(
     const uniform = e.scale(b, perClass ? e.mul(b, valid, perClass) : valid, smoothing / classes);
     target = e.add(b, e.scale(b, target, 1 - smoothing), uniform);
   }
+  return { target, weight, ids };
+}
+
+/**
+ * −Σᵢ Σ_c t_ic w_c log softmax(x)_ic over rows not ignored, divided by Σᵢ w_yᵢ; t = (1 − ε)·onehot(y) + ε/C.
+ * x: [*, C], y: [*] class ids. The reduction is PyTorch's `CrossEntropyLoss(reduction="mean")`.
+ */
+function crossEntropy(
+  b: RuleBuilder,
+  options: Extract<LossOptions, { kind: "cross-entropy" }>,
+  logits: Value,
+  labels: Value,
+): Loss {
+  const { target, weight } = crossEntropyTargets(b, options, logits, labels);
+  const logp = b.op("LogSoftmax", [logits], { axis: e.int(-1) });
   return mean(b, e.neg(b, e.sumAll(b, e.mul(b, target, logp))), weight);
+}
+
+/**
+ * √mᵢ ∂ℓᵢ/∂x at a label that is drawn from the model's own distribution, over the weight of the loss W; ℓᵢ unsmoothed, mᵢ the
+ * mass of row i's target (its weight; 0 where ignored). Then W·(Jᵀu)² is an unbiased diagonal of the Gauss-Newton matrix of
+ * the loss (Bartlett's identity). Noise, of the shape of the labels: uniform in [0, 1) for cross-entropy (by the inverse of the
+ * cumulative distribution) and for binary cross-entropy; normal for the squared error, whose residuals are N(0, ½).
+ */
+export function sampledScore(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, noise: Value): Value {
+  if (options.kind === "cross-entropy") {
+    const { target, weight, ids } = crossEntropyTargets(b, options, logits, labels);
+    const p = e.softmax(b, logits, -1);
+    const below = e.lessOrEqual(b, b.op("CumSum", [p, b.scalar(-1, "int64")]), e.unsqueeze(b, noise, [-1]));
+    const count = b.op("ReduceSum", [e.cast(b, below, logits.dtype), b.int64s([-1])], { keepdims: e.int(1) });
+    // A cumulative sum that rounds below 1 must not give one class too many.
+    const last = e.scalarLike(b, (ids.dims[0] as number) - 1, count);
+    const drawn = e.equal(b, e.min(b, count, last), e.cast(b, ids, logits.dtype));
+    const mass = e.sqrt(b, b.op("ReduceSum", [target, b.int64s([-1])], { keepdims: e.int(1) }));
+    return e.mul(b, e.sub(b, p, e.cast(b, drawn, p.dtype)), e.div(b, mass, nonZero(b, weight)));
+  }
+  const [x, y] = aligned(b, logits, labels);
+  const score =
+    options.kind === "mse"
+      ? e.scale(b, noise, Math.SQRT2)
+      : e.sub(b, e.sigmoid(b, x), e.cast(b, e.less(b, noise, e.sigmoid(b, x)), x.dtype));
+  return e.reshapeLike(b, e.div(b, score, countAll(b, y)), logits);
 }

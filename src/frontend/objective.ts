@@ -3,12 +3,12 @@ import { instantiate } from "../ir/copy.js";
 import { tensorType, type Graph, type Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
-import { must } from "../util/assert.js";
+import { must, UserError } from "../util/assert.js";
 import type { Dim } from "../util/shape.js";
 import { trainsBatchNorm } from "../ops/BatchNormalization.js";
 import { emitEvaluationNorm, type Buffer } from "./batch_norm.js";
 import { emitDropout, type DropoutMask } from "./dropout.js";
-import { emitLoss, type Loss, type LossOptions } from "./losses.js";
+import { emitLoss, sampledScore, type Loss, type LossOptions } from "./losses.js";
 import type { Parameter } from "./parameters.js";
 
 /** Values of a builder by parameter name, in the order of the parameters. */
@@ -53,6 +53,19 @@ export interface Evaluation extends Loss {
   grads(): Params;
   /** ∇²L v, sharing all that `grads` computed. */
   hvp(v: Params): Params;
+  /** null where the model computes its own loss. */
+  logits: Value | null;
+  /** ∂ℓ/∂logits for labels that `noise` draws from the model's own distribution (see `sampledScore` of the losses). */
+  sampledScore(noise: Value): Value;
+  /** What a value of the source graph became. */
+  valueOf(source: Value): Value | undefined;
+}
+
+/** How `sampledScore` wants its noise, which has the shape of the labels; null where the model computes its own loss. */
+export function labelNoise(loss: LossSpec): { shape: readonly Dim[]; distribution: "uniform" | "normal" } | null {
+  const labels = labelsType(loss);
+  if (!labels || loss.kind === "output") return null;
+  return { shape: labels.shape, distribution: loss.options.kind === "mse" ? "normal" : "uniform" };
 }
 
 /** Type of the labels, or null where the model computes its own loss. */
@@ -85,10 +98,20 @@ export function evaluate(
   const gradients = (): (Value | null)[] => (grads ??= gradient(b, loss.loss, at));
   const named = (values: readonly (Value | null)[]): Params =>
     new Map(trainable.map((p, i) => [p.name, values[i] ?? e.fullLike(b, 0, must(at[i], p.name))]));
+  const spec = source.loss;
+  const logits = spec.kind === "computed" ? must(map.get(spec.logits), "the logits") : null;
   return {
     ...loss,
     outputs,
     buffers: new Map(moved.map((f) => [f.name, must(map.get(f.moved), `the new value of "${f.name}"`)])),
+    logits,
+    valueOf: (v) => map.get(v),
+    sampledScore: (noise) => {
+      if (spec.kind === "output" || !logits) {
+        throw new UserError("the model computes its own loss, so labels cannot be drawn; take another estimator");
+      }
+      return sampledScore(b, spec.options, logits, must(batch.labels, "labels"), noise);
+    },
     grads: () => named(gradients()),
     hvp: (v) =>
       named(

@@ -1,11 +1,13 @@
 import type { Port, ManifestInput } from "../format/manifest.js";
-import { labelsType, type Source } from "../frontend/objective.js";
+import type { Measure } from "../curvature/measure.js";
+import { labelNoise, labelsType, type Source } from "../frontend/objective.js";
 import type { Value } from "../ir/graph.js";
+import { partsOf } from "../optim/compose.js";
 import { must } from "../util/assert.js";
-import { isStatic } from "../util/shape.js";
 import { version } from "../util/version.js";
 import type { Origin } from "./load.js";
-import type { Recipe } from "./ports.js";
+import { parameterInfos, staticShape, type Recipe } from "./ports.js";
+import { basePrefix, phasesOf, variantsOf } from "./variants.js";
 
 /** Values of hyper-parameters: for all, or for one group. */
 export interface HyperValues {
@@ -15,12 +17,6 @@ export interface HyperValues {
 
 const port = (v: Value): Port => ({ dtype: v.dtype, shape: [...v.dims] });
 
-function staticShape(v: Value): number[] {
-  const dims = v.dims;
-  if (!isStatic(dims)) throw new Error(`internal error: "${v.name}" has a dynamic shape`);
-  return [...dims];
-}
-
 /** The manifest of the package that `recipe` and `graphs` (name → file) make. */
 export function describePackage(
   recipe: Recipe,
@@ -29,30 +25,23 @@ export function describePackage(
   graphs: Readonly<Record<string, string>>,
 ): ManifestInput {
   const { source, optimizer } = recipe;
-  const { ascent, base } = optimizer;
+  const { ascent, combine, base } = optimizer;
   const labels = labelsType(source.loss);
-  const trainable = source.parameters.filter((p) => p.trainable);
+  const infos = [...parameterInfos(source).values()];
   const state: ManifestInput["state"] = { "state/step": { dtype: "float32", shape: [], init: { fill: 0 } } };
   for (const s of optimizer.state.scalars)
     state[`state/${s.name}`] = { dtype: "float32", shape: [], init: { fill: s.fill } };
   for (const t of optimizer.state.tensors) {
-    for (const p of trainable) {
-      state[`${t.kind}/${p.name}`] = { dtype: p.value.dtype, shape: staticShape(p.value), init: { fill: t.fill } };
+    for (const p of infos) {
+      const shape = (t.shape ?? ((like) => like.shape))(p);
+      const init = t.identity ? { identity: t.fill } : { fill: t.fill };
+      if (shape) state[`${t.kind}/${p.name}`] = { dtype: t.dtype ?? "float32", shape: [...shape], init };
     }
   }
   for (const { name, value } of source.buffers)
-    state[name] = { dtype: value.dtype, shape: staticShape(value), init: { tensor: name } };
-  const random: ManifestInput["random"] = {};
-  for (const d of source.dropouts) {
-    random[d.name] = { dtype: "bool", shape: [...d.shape], distribution: "bernoulli", p: d.keep, per: "micro-batch" };
-  }
-  const curvature = ascent.curvature;
-  if (curvature) {
-    const distribution = curvature.probe(optimizer.ascentOptions);
-    for (const p of trainable) {
-      random[`z/${p.name}`] = { dtype: p.value.dtype, shape: staticShape(p.value), distribution, per: "refresh" };
-    }
-  }
+    state[name] = { dtype: value.dtype, shape: [...staticShape(value)], init: { tensor: name } };
+  const variants = variantsOf(optimizer);
+  const phases = Object.fromEntries(variants.map((v) => [v.name, phasesOf(optimizer, v)]));
   return {
     format: "curvsam-training-package",
     version: 1,
@@ -63,11 +52,11 @@ export function describePackage(
     loss: describeLoss(source),
     optimizer: {
       ascent: ascent.name,
-      combine: "plain",
+      combine: combine.name,
       base: base.name,
-      estimator: curvature?.estimator ?? null,
+      estimator: (optimizer.curvature.ascent ?? optimizer.curvature.base)?.estimator ?? null,
       frequency: optimizer.frequency,
-      options: { ...optimizer.ascentOptions, ...optimizer.baseOptions },
+      options: { ...optimizer.ascentOptions, ...optimizer.combineOptions, ...optimizer.baseOptions },
     },
     inputs: Object.fromEntries(
       [...source.inputs].map(([name, v]) => [name, name === v.name ? port(v) : { ...port(v), source: v.name }]),
@@ -81,7 +70,7 @@ export function describePackage(
           initializer: p.initializer,
           transposed: p.transposed,
           dtype: p.value.dtype,
-          shape: staticShape(p.value),
+          shape: [...staticShape(p.value)],
           group: p.group,
           trainable: p.trainable,
         },
@@ -89,14 +78,62 @@ export function describePackage(
     ),
     state,
     hyper: describeHyper(recipe, values),
-    random,
-    schedule: [
-      ...(curvature ? [{ graph: "curvature_step", every: optimizer.frequency, offset: 0 }] : []),
-      { graph: "step", every: 1, offset: 0 },
-    ],
+    random: describeRandom(recipe),
+    handed: describeHanded(recipe),
+    schedule: variants.map(({ name, every }) => ({ graph: name, every, offset: 0 })),
+    phases,
+    refreshes: partsOf(optimizer).flatMap(({ part, options }) =>
+      (part.refreshes?.(options) ?? []).map((r) => ({
+        graph: r.name,
+        every: r.every(options),
+        offset: r.offset(options),
+      })),
+    ),
     graphs: { ...graphs },
   };
 }
+
+/** Dropout masks, the probes of what is measured, and the noise of drawn labels. */
+function describeRandom({ source, optimizer }: Recipe): ManifestInput["random"] {
+  const random: ManifestInput["random"] = {};
+  for (const d of source.dropouts) {
+    random[d.name] = { dtype: "bool", shape: [...d.shape], distribution: "bernoulli", p: d.keep, per: "micro-batch" };
+  }
+  for (const { prefix, measure } of measures(optimizer)) {
+    for (const { kind, distribution } of measure.probes) {
+      for (const p of parameterInfos(source).values()) {
+        const shape = [...p.shape];
+        random[`${prefix}${kind}/${p.name}`] = { dtype: "float32", shape, distribution, per: "refresh" };
+      }
+    }
+    const noise = measure.samplesLabels ? labelNoise(source.loss) : null;
+    if (noise) {
+      const { shape, distribution } = noise;
+      random[`random/${prefix}labels`] = { dtype: "float32", shape: [...shape], distribution, per: "micro-batch" };
+    }
+  }
+  return random;
+}
+
+/** What phases hand to one another beside what has a parameter's shape and a name of the format. */
+function describeHanded({ source, optimizer }: Recipe): ManifestInput["handed"] {
+  const handed: NonNullable<ManifestInput["handed"]> = {};
+  for (const { prefix, measure } of measures(optimizer)) {
+    for (const { kind, shape: of } of measure.gives) {
+      if (prefix + kind === "hvp") continue;
+      for (const p of parameterInfos(source).values()) {
+        const shape = of ? of(p.name) : p.shape;
+        if (shape) handed[`${prefix}${kind}/${p.name}`] = { dtype: "float32", shape: [...shape] };
+      }
+    }
+  }
+  return handed;
+}
+
+const measures = ({ curvature }: Recipe["optimizer"]): { prefix: string; measure: Measure }[] => [
+  ...(curvature.ascent?.measure ? [{ prefix: "", measure: curvature.ascent.measure }] : []),
+  ...(curvature.base?.measure ? [{ prefix: basePrefix, measure: curvature.base.measure }] : []),
+];
 
 function describeLoss(source: Source): ManifestInput["loss"] {
   if (source.loss.kind === "output") return { kind: "output", output: source.loss.value.name };

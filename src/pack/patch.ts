@@ -5,7 +5,7 @@ import { writeSafetensors } from "../format/safetensors.js";
 import { auditDropouts, type DropoutWarning } from "../frontend/dropout_audit.js";
 import type { LossOptions } from "../frontend/losses.js";
 import { newModel, type Graph } from "../ir/graph.js";
-import { compose } from "../optim/compose.js";
+import { compose, partsOf } from "../optim/compose.js";
 import { decomposeBatchNorms } from "../passes/batch_norms.js";
 import { shapesFromInputs } from "../passes/shapes.js";
 import { simplify } from "../passes/simplify.js";
@@ -15,9 +15,18 @@ import { writeFolderAtomically } from "../util/folder.js";
 import { version } from "../util/version.js";
 import { loadSource } from "./load.js";
 import { describePackage, type HyperValues } from "./manifest.js";
-import { curvatureGraph, descendGraph, evaluateGraph, forwardGraph, gradientGraph, perturbGraph } from "./phases.js";
+import {
+  curvatureGraph,
+  descendGraph,
+  evaluateGraph,
+  forwardGraph,
+  gradientGraph,
+  perturbGraph,
+  refreshGraph,
+} from "./phases.js";
 import type { Recipe } from "./ports.js";
 import { stepGraph } from "./step.js";
+import { variantsOf } from "./variants.js";
 
 export interface PatchOptions {
   /** The loss to add, or the model's own. `logits` may be left out where the model has one floating-point output. */
@@ -26,6 +35,9 @@ export interface PatchOptions {
   optimizer?: string;
   /** Options of the ascent that shape the graphs, e.g. `{ frequency: 5 }`. */
   optimizerOptions?: Record<string, unknown>;
+  /** What becomes of the two gradients; default plain. */
+  combine?: string;
+  combineOptions?: Record<string, unknown>;
   /** The base optimizer: sgd or adamw. */
   base?: string;
   baseOptions?: Record<string, unknown>;
@@ -70,6 +82,8 @@ export interface PatchReport {
 export async function patch(file: string, folder: string, options: PatchOptions): Promise<PatchReport> {
   const optimizer = compose(options.optimizer ?? "curvsam", options.base ?? "sgd", {
     ascent: options.optimizerOptions ?? {},
+    ...(options.combine !== undefined && { combine: options.combine }),
+    combineOptions: options.combineOptions ?? {},
     base: options.baseOptions ?? {},
   });
   const groups = options.groups ?? [];
@@ -125,18 +139,30 @@ export async function patch(file: string, folder: string, options: PatchOptions)
 
 /** Every graph of the package of `recipe`, by name; one at a time, so that large ones need not be held together. */
 export function* emitGraphs(recipe: Recipe): Generator<[name: string, graph: Graph]> {
-  const { ascent } = recipe.optimizer;
+  const { optimizer } = recipe;
+  const { ascent, curvature } = optimizer;
+  const variants = variantsOf(optimizer);
   yield ["forward", tidy(forwardGraph(recipe))];
   yield ["evaluate", tidy(evaluateGraph(recipe))];
-  yield ["gradient", tidy(gradientGraph(recipe, false))];
-  if (ascent.curvature) {
-    yield ["hvp", tidy(gradientGraph(recipe, true))];
-    yield ["curvature", tidy(curvatureGraph(recipe))];
+  yield ["gradient", tidy(gradientGraph(recipe))];
+  for (const role of ["ascent", "base"] as const) {
+    const of = curvature[role];
+    if (!of) continue;
+    if (of.measure) {
+      const graph = gradientGraph(recipe, role);
+      yield [graph.name, tidy(graph)];
+    }
+    yield [role === "base" ? "preconditioner" : "curvature", tidy(curvatureGraph(recipe, role))];
   }
   if (ascent.perturb) yield ["perturb", tidy(perturbGraph(recipe))];
-  yield ["descend", tidy(descendGraph(recipe))];
-  yield ["step", tidy(stepGraph(recipe, false))];
-  if (ascent.curvature) yield ["curvature_step", tidy(stepGraph(recipe, true))];
+  yield ["descend", tidy(descendGraph(recipe, { second: ascent.perturb !== undefined, look: false }))];
+  if (variants.some((v) => v.look)) yield ["look_descend", tidy(descendGraph(recipe, { second: false, look: true }))];
+  for (const variant of variants) yield [variant.name, tidy(stepGraph(recipe, variant))];
+  for (const { part, options } of partsOf(optimizer)) {
+    for (const refresh of part.refreshes?.(options) ?? []) {
+      yield [refresh.name, tidy(refreshGraph(recipe, part, options, refresh))];
+    }
+  }
 }
 
 function tidy(emitted: Graph): Graph {

@@ -5,8 +5,12 @@ import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { allFinite, globalNorm } from "../optim/arithmetic.js";
 import { must } from "../util/assert.js";
-import { emitStep, outputState } from "./step.js";
+import type { ZodObject } from "zod";
+import type { Part, Refresh } from "../optim/part.js";
+import { emitMeasure, measuredBefore, measuredName, type Role } from "./measured.js";
 import { Ports, type Recipe } from "./ports.js";
+import { emitDescent, keepUnless, outputState, outputStep, updated } from "./step.js";
+import { basePrefix, type Variant } from "./variants.js";
 
 const outputParams = (b: RuleBuilder, prefix: string, params: Params): void => {
   for (const [name, v] of params) b.output(v, `${prefix}/${name}`);
@@ -35,30 +39,37 @@ export function evaluateGraph(recipe: Recipe): Graph {
   return b.graph;
 }
 
-/** parameters, batch → loss, loss_weight, grad/*, next/* of the buffers; with `hvp` also z/* → hvp/*. */
-export function gradientGraph(recipe: Recipe, hvp: boolean): Graph {
-  const { b, ports } = start(hvp ? "hvp" : "gradient", recipe);
+/** parameters, batch → loss, loss_weight, grad/*, next/* of the buffers; and what the ascent or the base has measured at this point. */
+export function gradientGraph(recipe: Recipe, measure?: Role): Graph {
+  const curvature = measure && must(recipe.optimizer.curvature[measure], "curvature");
+  const graph = curvature?.measure?.graph ?? "";
+  const { b, ports } = start(measure ? `${measure === "base" ? basePrefix : ""}${graph}` : "gradient", recipe);
   const params = ports.parameters("all");
   const batch = ports.batch({ labels: true, training: true });
   const at = b.scope("pass1", () => evaluate(b, recipe.source, params, batch, true));
   const grads = b.scope("pass1", () => at.grads());
-  const products = hvp ? b.scope("curvature", () => at.hvp(ports.like("z"))) : null;
+  const measured =
+    curvature &&
+    b.scope("curvature", () => emitMeasure(ports, measure, curvature, ports.parameters("trainable"), at, batch));
   b.output(at.loss, "loss");
   b.output(at.weight, "loss_weight");
   outputParams(b, "grad", grads);
   outputParams(b, "next", at.buffers);
-  if (products) outputParams(b, "hvp", products);
+  for (const [kind, params] of measured ?? []) {
+    for (const [name, v] of params) b.output(v, measuredName(measure ?? "ascent", kind, name));
+  }
   return b.graph;
 }
 
-/** z/*, hvp/*, curvature state → its next values. */
-export function curvatureGraph(recipe: Recipe): Graph {
-  const { b, ports } = start("curvature", recipe);
-  const { ascent, ascentOptions } = recipe.optimizer;
-  const curvature = must(ascent.curvature, "a curvature refresh");
-  const state = ports.state(ascent.state(ascentOptions));
-  const { next, diagnostics } = b.scope("curvature", () =>
-    curvature.refresh(ports.context(), ascentOptions, ports.like("z"), ports.like("hvp"), state),
+/** What was measured, the curvature state → its next values. */
+export function curvatureGraph(recipe: Recipe, role: Role): Graph {
+  const { b, ports } = start(role === "base" ? "preconditioner" : "curvature", recipe);
+  const { ascent, ascentOptions, base, baseOptions, curvature } = recipe.optimizer;
+  const of = must(curvature[role], "a curvature refresh");
+  const options = role === "base" ? baseOptions : ascentOptions;
+  const state = ports.state(role === "base" ? base.state(baseOptions) : ascent.state(ascentOptions));
+  const { next, diagnostics } = b.scope(b.graph.name, () =>
+    of.refresh(ports.context(), options, measuredBefore(ports, role, of), state),
   );
   outputState(b, next);
   for (const [name, v] of diagnostics) b.output(v, name);
@@ -73,29 +84,44 @@ export function perturbGraph(recipe: Recipe): Graph {
   const g = ports.like("grad");
   const state = ports.state(ascent.state(ascentOptions));
   const result = b.scope("perturb", () =>
-    must(ascent.perturb?.(ports.context(), ascentOptions, w, g, state), "a perturbation"),
+    must(ascent.perturb?.(ports.ascentContext(), ascentOptions, w, g, state), "a perturbation"),
   );
   b.output(
     b.scope("perturb", () => globalNorm(b, g)),
     "grad_norm",
   );
   b.output(result.norm, "perturbation_norm");
+  for (const [name, v] of result.diagnostics ?? []) b.output(v, name);
   outputParams(b, "perturbed", result.perturbed);
   return b.graph;
 }
 
 /** parameters, grad/*, perturbed_grad/*, state → next/*, skipped. Without a second pass there is no perturbed_grad. */
-export function descendGraph(recipe: Recipe): Graph {
-  const { b, ports } = start("descend", recipe);
-  const { ascent, base, baseOptions } = recipe.optimizer;
+export function descendGraph(recipe: Recipe, variant: Pick<Variant, "look" | "second">): Graph {
+  const { b, ports } = start(variant.look ? "look_descend" : "descend", recipe);
+  const { base, baseOptions, combine, combineOptions } = recipe.optimizer;
   const w = ports.parameters("trainable");
   const g = ports.like("grad");
-  const second = ascent.perturb ? ports.like("perturbed_grad") : null;
+  const second = variant.second ? ports.like("perturbed_grad") : null;
   b.scope("descend", () => {
     let ok = allFinite(b, g);
     if (second) ok = e.and(b, ok, allFinite(b, second));
-    emitStep(b, ports, base, baseOptions, w, second ?? g, ok);
+    const baseState = ports.state(base.state(baseOptions));
+    const descent = emitDescent(ports, variant, w, g, second, baseState);
+    for (const [name, v] of descent.diagnostics) b.output(v, name);
+    const was = updated(baseState, ports.state(combine.state(combineOptions)));
+    outputState(b, keepUnless(b, ok, was, descent.state));
+    outputStep(b, ports, w, descent.next, ok);
   });
+  return b.graph;
+}
+
+/** The graph of a refresh that needs no batch: state → next/state. */
+export function refreshGraph(recipe: Recipe, part: Part<ZodObject>, options: object, refresh: Refresh): Graph {
+  const { b, ports } = start(refresh.name, recipe);
+  const settled = options as Record<string, unknown>;
+  const next = b.scope(refresh.name, () => refresh.emit(ports.context(), settled, ports.state(part.state(settled))));
+  outputState(b, next);
   return b.graph;
 }
 

@@ -1,8 +1,12 @@
-import { labelsType, type BatchValues, type Params, type Source } from "../frontend/objective.js";
+import type { Params } from "../curvature/measure.js";
+import { labelNoise, labelsType, type BatchValues, type Source } from "../frontend/objective.js";
 import { tensorType, type Value } from "../ir/graph.js";
-import type { Optimizer } from "../optim/compose.js";
-import type { State, StateLayout, StepContext } from "../optim/part.js";
 import type { RuleBuilder } from "../ops/rule.js";
+import type { Optimizer } from "../optim/compose.js";
+import type { ParameterInfo, State, StateLayout, StepContext } from "../optim/part.js";
+import { must } from "../util/assert.js";
+import type { DType } from "../util/dtype.js";
+import { isStatic } from "../util/shape.js";
 
 /** A model and the optimizer that its package holds. */
 export interface Recipe {
@@ -12,15 +16,32 @@ export interface Recipe {
   groupedHyper: ReadonlySet<string>;
 }
 
+/** The shape of a parameter or a buffer. */
+export function staticShape({ dims, name }: Value): readonly number[] {
+  if (!isStatic(dims)) throw new Error(`internal error: "${name}" has a dynamic shape`);
+  return dims;
+}
+
+/** The trainable parameters, as parts see them. */
+export const parameterInfos = (source: Source): Map<string, ParameterInfo> =>
+  new Map(
+    source.parameters
+      .filter((p) => p.trainable)
+      .map((p) => [p.name, { name: p.name, shape: staticShape(p.value), group: p.group }]),
+  );
+
+/** Shape of a kind of tensor for one parameter; null where the parameter has none. */
+type ShapeOf = (p: ParameterInfo) => readonly number[] | null;
+
 /** The inputs of one emitted graph, by the names of the package format; each is declared when it is first asked for. */
 export class Ports {
   private readonly declared = new Map<string, Value>();
-  private readonly groups: ReadonlyMap<string, string>;
+  private readonly infos: ReadonlyMap<string, ParameterInfo>;
   constructor(
     readonly b: RuleBuilder,
     readonly recipe: Recipe,
   ) {
-    this.groups = new Map(recipe.source.parameters.map((p) => [p.name, p.group]));
+    this.infos = parameterInfos(recipe.source);
   }
 
   /** Every parameter, or only the trainable ones. */
@@ -29,10 +50,13 @@ export class Ports {
     return new Map(chosen.map((p) => [p.name, this.input(p.name, p.value.type ?? undefined)]));
   }
 
-  /** One tensor like every trainable parameter, called `<prefix>/<param>`. */
-  like(prefix: string): Params {
-    const chosen = this.recipe.source.parameters.filter((p) => p.trainable);
-    return new Map(chosen.map((p) => [p.name, this.input(`${prefix}/${p.name}`, p.value.type ?? undefined)]));
+  /** One tensor for every trainable parameter, called `<kind>/<param>`: like it, or of another shape. */
+  like(kind: string, shape: ShapeOf = (p) => p.shape, dtype: DType = "float32"): Params {
+    const entries = [...this.infos.values()].flatMap((p) => {
+      const dims = shape(p);
+      return dims ? [[p.name, this.input(`${kind}/${p.name}`, tensorType(dtype, dims))] as const] : [];
+    });
+    return new Map(entries);
   }
 
   batch(options: { labels: boolean; training: boolean }): BatchValues {
@@ -52,9 +76,15 @@ export class Ports {
     return new Map(buffers.map((f) => [f.name, this.input(f.name, f.value.type ?? undefined)]));
   }
 
+  /** `random/<name>`, of the shape of the labels. */
+  labelNoise(name: string): Value {
+    const spec = must(labelNoise(this.recipe.source.loss), "labels to draw");
+    return this.input(`random/${name}`, tensorType("float32", spec.shape));
+  }
+
   state(layout: StateLayout): State {
     return {
-      tensors: new Map(layout.tensors.map((t) => [t.kind, this.like(t.kind)])),
+      tensors: new Map(layout.tensors.map((t) => [t.kind, this.like(t.kind, t.shape, t.dtype)])),
       scalars: new Map(layout.scalars.map((s) => [s.name, this.scalar(`state/${s.name}`)])),
     };
   }
@@ -68,9 +98,11 @@ export class Ports {
     const step = (): Value => this.step();
     return {
       b: this.b,
+      parameters: this.infos,
       hyper: (name, parameter) => {
-        const group = parameter !== undefined && this.recipe.groupedHyper.has(name) ? this.groups.get(parameter) : null;
-        return this.scalar(group ? `hyper/${name}/${group}` : `hyper/${name}`);
+        const grouped = parameter !== undefined && this.recipe.groupedHyper.has(name);
+        const group = grouped ? this.infos.get(parameter)?.group : undefined;
+        return this.scalar(group === undefined ? `hyper/${name}` : `hyper/${name}/${group}`);
       },
       get step() {
         return step();
@@ -78,7 +110,19 @@ export class Ports {
     };
   }
 
-  private scalar(name: string): Value {
+  /** What the ascent emits with: the combine rule may adjust its hyper-parameters. */
+  ascentContext(): StepContext {
+    const context = this.context();
+    const { combine, combineOptions } = this.recipe.optimizer;
+    const { hyper } = context;
+    const adjusted: StepContext["hyper"] = (name, parameter) =>
+      combine.adjust?.(this.context(), combineOptions, name, parameter) ?? hyper(name, parameter);
+    // The getter of the step count must stay one: a spread would read it.
+    return Object.defineProperty(context, "hyper", { value: adjusted });
+  }
+
+  /** A float32 scalar. */
+  scalar(name: string): Value {
     return this.input(name, tensorType("float32", []));
   }
 

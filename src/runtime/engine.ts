@@ -1,4 +1,4 @@
-import { readManifest, scheduledGraph, type Manifest } from "../format/manifest.js";
+import { readManifest, refreshesAt, scheduledGraph, type Manifest } from "../format/manifest.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
 import type { Feeds } from "./batch.js";
@@ -79,13 +79,18 @@ export class Engine {
     const batches = micro.map((batch) => prepareBatch(this.manifest, batch));
     const variant = scheduledGraph(this.manifest.schedule, this.counters.step);
     const fused = batches.length === 1 && driver === "fused";
-    const sources = this.sources(null, hyper);
+    const renewed = new Set<string>();
+    const sources = this.sources(null, hyper, renewed);
+    for (const graph of refreshesAt(this.manifest, this.counters.step)) {
+      await this.refresh(await this.graphs.get(graph), sources, renewed);
+    }
     const { updates, diagnostics } = fused
-      ? await this.fusedStep(await this.graphs.get(variant, batches[0]?.sizes), {
-          ...sources,
-          batch: must(batches[0], "the batch"),
-        })
-      : await this.phases.step(batches, variant, sources);
+      ? await this.fusedStep(
+          await this.graphs.get(variant, batches[0]?.sizes),
+          { ...sources, batch: must(batches[0], "the batch") },
+          renewed,
+        )
+      : await this.phases.step(batches, variant, sources, renewed);
     const finite = ["loss", "perturbed_loss"].every((name) => Number.isFinite(diagnostics[name] ?? 0));
     const wasSkipped = (diagnostics.skipped ?? 0) !== 0 || !finite;
     diagnostics.skipped = Number(wasSkipped);
@@ -163,24 +168,37 @@ export class Engine {
     await this.graphs.release();
   }
 
-  private sources(batch: PreparedBatch | null, hyper: Hyper): Sources {
+  /** State in `renewed` is read where its new value waits. */
+  private sources(batch: PreparedBatch | null, hyper: Hyper, renewed: ReadonlySet<string> = new Set()): Sources {
     const { step, skippedInRow } = this.counters;
     const moment: Moment = { step, attempt: skippedInRow, micro: 0 };
-    const held = (name: string) => this.store.current(name);
+    const held = (name: string) => (renewed.has(name) ? this.store.twin(name) : this.store.current(name));
     return { batch, moment, hyper, random: this.random, manifest: this.manifest, held };
   }
 
-  private async fusedStep(graph: PackageGraph, sources: Sources) {
+  /** Renews state without a batch; like everything else, it counts only once the step is taken. */
+  private async refresh(graph: PackageGraph, sources: Sources, renewed: Set<string>): Promise<void> {
+    const fetches = graph.updates.map((name) => [`next/${name}`, this.twinOf(graph, name, renewed)] as const);
+    await graph.run(feedsOf(graph, sources), Object.fromEntries(fetches));
+    for (const name of graph.updates) renewed.add(name);
+  }
+
+  private twinOf(graph: PackageGraph, name: string, renewed: ReadonlySet<string>) {
+    check(!renewed.has(name), `${graph.path}: another graph of this step gives "${name}" its new value already`);
+    return this.store.twin(name);
+  }
+
+  private async fusedStep(graph: PackageGraph, sources: Sources, renewed: ReadonlySet<string>) {
     const scalars = new Map(
       [...graph.outputs].filter((name) => !name.startsWith("next/")).map((name) => [name, null] as const),
     );
-    const updates = graph.updates.map((name) => [`next/${name}`, this.store.twin(name)] as const);
+    const updates = graph.updates.map((name) => [`next/${name}`, this.twinOf(graph, name, renewed)] as const);
     const results = await graph.run(feedsOf(graph, sources), Object.fromEntries([...updates, ...scalars]));
     const diagnostics: Record<string, number> = {};
     for (const [name, tensor] of Object.entries(results)) {
       if (tensor.size === 1) diagnostics[name] = scalarOf(unwrap(tensor));
     }
-    return { updates: graph.updates, diagnostics };
+    return { updates: [...renewed, ...graph.updates], diagnostics };
   }
 
   private async inference(key: string, batch: Feeds): Promise<Record<string, HostTensor>> {

@@ -1,5 +1,5 @@
 import type { Tensor } from "onnxruntime-node";
-import type { Manifest } from "../format/manifest.js";
+import { phasesOf, type Manifest } from "../format/manifest.js";
 import { check, must } from "../util/assert.js";
 import { sizeOf } from "../util/shape.js";
 import { Accumulator } from "./accumulator.js";
@@ -30,23 +30,27 @@ export class Phases {
     private readonly store: Store,
   ) {}
 
-  async step(batches: readonly PreparedBatch[], variant: string, sources: Sources): Promise<PhasesResult> {
-    const descend = await this.graphs.get("descend");
-    const run = new PhasedStep(this.manifest, this.store, this.handed, this.accumulator, sources, descend);
-    const refresh = variant.includes("curvature") && this.graphs.has("hvp");
-    await run.gradient(await this.graphs.get(refresh ? "hvp" : "gradient", batches[0]?.sizes), batches, "");
-    if (refresh) await run.phase(await this.graphs.get("curvature"));
-    if (this.graphs.has("perturb")) {
-      await run.phase(await this.graphs.get("perturb"));
-      await run.gradient(await this.graphs.get("gradient", batches[0]?.sizes), batches, "perturbed_");
+  /** `pending` names what was renewed before the step; it grows by what the step renews. */
+  async step(
+    batches: readonly PreparedBatch[],
+    variant: string,
+    sources: Sources,
+    pending: Set<string>,
+  ): Promise<PhasesResult> {
+    const phases = phasesOf(this.manifest, variant);
+    const last = phases.at(-1)?.graph ?? "descend";
+    const descend = await this.graphs.get(last);
+    const run = new PhasedStep(this.manifest, this.store, this.handed, this.accumulator, sources, descend, pending);
+    for (const { graph, batch, perturbed } of phases) {
+      if (batch) {
+        await run.gradient(await this.graphs.get(graph, batches[0]?.sizes), batches, perturbed ? "perturbed_" : "");
+      } else await run.phase(await this.graphs.get(graph));
     }
-    await run.phase(descend);
     return { updates: run.pending, diagnostics: run.diagnostics };
   }
 }
 
 class PhasedStep {
-  readonly pending = new Set<string>();
   readonly diagnostics: Record<string, number> = {};
 
   constructor(
@@ -56,6 +60,7 @@ class PhasedStep {
     private readonly accumulator: Accumulator,
     private readonly sources: Sources,
     private readonly descend: PackageGraph,
+    readonly pending: Set<string>,
   ) {}
 
   /** Runs a phase that takes no batch: everything that it hands on is of a parameter's shape or a scalar. */
@@ -80,8 +85,10 @@ class PhasedStep {
    * With a prefix, it is taken at the perturbed parameters, and buffers stay as they are.
    */
   async gradient(graph: PackageGraph, batches: readonly PreparedBatch[], prefix: "" | "perturbed_"): Promise<void> {
-    const vectors = [...graph.outputs].filter((name) => name.startsWith("grad/") || name.startsWith("hvp/"));
-    const sums = vectors.map((name) => ({ name, into: must(this.buffer(prefix + name), name) }));
+    const sums = [...graph.outputs].flatMap((name) => {
+      const into = name.startsWith("next/") ? null : this.buffer(name.startsWith("grad/") ? prefix + name : name);
+      return into ? [{ name, into }] : [];
+    });
     const { accumulator } = this;
     accumulator.begin();
     for (const [micro, batch] of batches.entries()) {
@@ -125,13 +132,14 @@ class PhasedStep {
     return this.pending.has(name) ? this.store.twin(name) : this.store.current(name);
   }
 
-  /** The buffer for the value `<kind>/<param>` that phases hand on, or null for what is not of a parameter's shape. */
+  /** The buffer for the value `<kind>/<param>` that phases hand on, or null for scalars. */
   private buffer(name: string): Tensor | null {
-    const [, kind, parameter = ""] = /^([^/]+)\/(.*)$/.exec(name) ?? [];
-    const spec = kind ? this.manifest.parameters[parameter] : undefined;
+    const [, kind = "", parameter = ""] = /^([^/]+)\/(.*)$/.exec(name) ?? [];
+    const own = Object.hasOwn(this.manifest.handed, name) ? this.manifest.handed[name] : undefined;
+    const spec = own ?? (kind ? this.manifest.parameters[parameter] : undefined);
     if (!spec) return null;
     const tensor =
-      this.borrowed(kind ?? "", parameter) ??
+      this.borrowed(kind, parameter) ??
       this.handed.get(name) ??
       wrap(spec.dtype, allocate(spec.dtype, sizeOf(spec.shape), `"${name}"`), spec.shape);
     this.handed.set(name, tensor);

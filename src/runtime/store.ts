@@ -35,6 +35,7 @@ export class Store {
       for (const [name, { dtype, shape, init }] of Object.entries(manifest.state)) {
         this.add(name, dtype, shape, (data) => {
           if ("tensor" in init) load(file, init.tensor, name, dtype, shape, data);
+          else if ("identity" in init) fillDiagonal(data, shape, init.identity);
           else fill(data, init.fill);
         });
       }
@@ -127,6 +128,16 @@ export class Store {
 function fill(data: HostData, value: number): void {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.fill(BigInt(value));
   else data.fill(value);
+}
+
+/** Writes `value` on the diagonal of the last two axes, over zeros. */
+function fillDiagonal(data: HostData, shape: readonly number[], value: number): void {
+  const [rows = 1, columns = 1] = shape.slice(-2);
+  fill(data, 0);
+  for (let start = 0; start < data.length; start += rows * columns) {
+    for (let i = 0; i < Math.min(rows, columns); i++)
+      fill(data.subarray(start + i * (columns + 1)).subarray(0, 1), value);
+  }
 }
 
 function checkEntry(file: SafetensorsFile, key: string, name: string, dtype: DType, dims: readonly number[]): void {

@@ -5,6 +5,7 @@ import { compose, type Optimizer } from "../../src/optim/compose.js";
 import { gradientGraph } from "../../src/pack/phases.js";
 import type { Recipe } from "../../src/pack/ports.js";
 import { stepGraph } from "../../src/pack/step.js";
+import { variantsOf } from "../../src/pack/variants.js";
 import { must } from "../../src/util/assert.js";
 import { array, scalar as typedScalar, type Array64 } from "../reference/array.js";
 import { outputsOf } from "../reference/evaluate.js";
@@ -21,8 +22,7 @@ class Trainer {
   readonly recipe: Recipe;
   readonly names: string[];
   readonly feeds: Feeds = {};
-  private readonly step: Graph;
-  private readonly refresh: Graph | null;
+  private readonly graphs = new Map<string, Graph>();
   private readonly derivatives: Graph;
 
   constructor(
@@ -51,9 +51,7 @@ class Trainer {
     for (const h of optimizer.hyper) this.feeds[`hyper/${h.name}`] = scalar(hyper[h.name] ?? h.default);
     this.feeds["hyper/weight_decay/default"] = scalar(hyper["weight_decay"] ?? 0);
     this.feeds["hyper/weight_decay/biases"] = scalar(decayOfBiases ?? 0);
-    this.step = stepGraph(this.recipe, false);
-    this.refresh = optimizer.ascent.curvature ? stepGraph(this.recipe, true) : null;
-    this.derivatives = gradientGraph({ ...this.recipe, optimizer: compose("curvsam", "sgd") }, true);
+    this.derivatives = gradientGraph({ ...this.recipe, optimizer: compose("curvsam", "sgd") }, "ascent");
   }
 
   batch(t: number): Feeds {
@@ -105,8 +103,13 @@ class Trainer {
 
   /** One fused step; returns its outputs. */
   run(t: number, batch: Feeds = this.batch(t), probe: Vectors = this.probe(t)): Record<string, Array64> {
-    const fresh = this.refresh && t % this.optimizer.frequency === 0 ? this.refresh : this.step;
-    const out = outputsOf(fresh, { ...this.feeds, ...batch, ...this.named("z/", probe) });
+    const variant = must(
+      variantsOf(this.optimizer).find(({ every }) => t % every === 0),
+      `a variant for step ${t}`,
+    );
+    const graph = this.graphs.get(variant.name) ?? stepGraph(this.recipe, variant);
+    this.graphs.set(variant.name, graph);
+    const out = outputsOf(graph, { ...this.feeds, ...batch, ...this.named("z/", probe) });
     for (const [name, x] of Object.entries(out)) if (name.startsWith("next/")) this.feeds[name.slice(5)] = x;
     return out;
   }

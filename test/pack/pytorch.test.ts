@@ -14,7 +14,7 @@ describe("gradients and HVPs of real exports against PyTorch in float64", () => 
       const reference = readFixture(fixture.reference);
       const { source } = await loadSource(join(folder, fixture.file), { loss: { kind: "cross-entropy" } });
       const optimizer = compose("curvsam", "sgd");
-      const graph = gradientGraph({ source, optimizer, groupedHyper: new Set() }, true);
+      const graph = gradientGraph({ source, optimizer, groupedHyper: new Set() }, "ascent");
       const feeds = new Map<string, Feed>(reference);
       for (const name of source.inputs.keys()) feeds.set(name, must(reference.get(`input/${name}`), name));
       for (const p of source.parameters) {

@@ -43,7 +43,7 @@ describe("gradient and HVP graphs in float64, against PyTorch's", () => {
     it(fixture.file, async () => {
       const reference = new Map([...readFixture(fixture.reference)].map(([k, f]) => [k, toArray(f)]));
       const { source } = await loadSource(join(folder, fixture.file), { loss: { kind: "cross-entropy" } });
-      const graph = gradientGraph({ source, optimizer: compose("curvsam", "sgd"), groupedHyper: new Set() }, true);
+      const graph = gradientGraph({ source, optimizer: compose("curvsam", "sgd"), groupedHyper: new Set() }, "ascent");
       const feeds = new Map(reference);
       const oriented = (name: string, transposed: boolean): Array64 => {
         const x = must(reference.get(name), name);
@@ -97,7 +97,7 @@ describe("reference optimizers on gradient graphs in float64, against PyTorch tr
     it(`${fixture.export}: ${fixture.ascent} with ${fixture.base}`, async () => {
       const { source } = await loadSource(join(folder, fixture.export), { loss: { kind: "cross-entropy" } });
       const recipe: Recipe = { source, optimizer: compose("curvsam", "sgd"), groupedHyper: new Set() };
-      const [plain, curved] = [gradientGraph(recipe, false), gradientGraph(recipe, true)];
+      const [plain, curved] = [gradientGraph(recipe), gradientGraph(recipe, "ascent")];
       const [data, want] = [readFixture(fixture.data), readFixture(fixture.file)];
       const start = source.parameters.map((p) => ofTensor(must(source.graph.initializers.get(p.value), p.name)));
       const numbers = (name: string): Float64Array => toArray(must(want.get(name), name)).data;

@@ -4,6 +4,7 @@ import * as e from "../../ops/emit.js";
 import type { RuleBuilder } from "../../ops/rule.js";
 import { must } from "../../util/assert.js";
 import { allFinite, at, ema, globalNorm, guardedRatio, mapParams, scaledNorm, sumOver } from "../arithmetic.js";
+import { hvpMeasure } from "../../curvature/hvp.js";
 import type { Ascent, Params, State } from "../part.js";
 
 const options = z.object({
@@ -47,13 +48,14 @@ export const curvsam: Ascent<typeof options> = {
     const perturbed = mapParams(w, (x, name) => e.add(b, x, e.mul(b, scale, at(direction, name))));
     return { perturbed, norm: scaledNorm(b, scale, globalNorm(b, direction)) };
   },
-  curvature: {
+  curvature: (o) => ({
     estimator: "hvp",
-    frequency: (o) => o.frequency,
-    probe: (o) => o.probe,
-    refresh: ({ b, hyper }, _, probe, hvp, s) => {
+    frequency: o.frequency,
+    measure: hvpMeasure(o.probe),
+    refresh: ({ b, hyper }, _, m, s) => {
       const h = curvatureOf(s);
-      const estimate = mapParams(probe, (z, name) => e.abs(b, e.mul(b, z, at(hvp, name))));
+      const hvp = m.value("hvp");
+      const estimate = mapParams(m.probe("z"), (z, name) => e.abs(b, e.mul(b, z, at(hvp, name))));
       const usable = allFinite(b, estimate);
       const next = mapParams(h, (old, name) => e.where(b, usable, ema(b, hyper("beta"), old, at(estimate, name)), old));
       const scales = mapParams(next, (x) => scaleOf(b, x, hyper("delta")));
@@ -68,5 +70,5 @@ export const curvsam: Ascent<typeof options> = {
         ]),
       };
     },
-  },
+  }),
 };

@@ -1,0 +1,73 @@
+import type { Value } from "../ir/graph.js";
+import type { RuleBuilder } from "../ops/rule.js";
+
+/** Values by parameter name: weights, gradients, one kind of state. */
+export type Params = ReadonlyMap<string, Value>;
+
+/** The loss at one set of parameters, as estimators see it. */
+export interface Point {
+  loss: Value;
+  /** What the loss was divided by: rows, or the sum of their weights. */
+  weight: Value;
+  /** ∇L for every trainable parameter. */
+  grads(): Params;
+  /** ∇²L v. */
+  hvp(v: Params): Params;
+  /** Where the loss is computed from logits: these; null where the model computes its own loss. */
+  logits: Value | null;
+  /**
+   * ∂ℓ/∂logits for labels drawn from the model's own distribution by `noise`, divided as the loss is, rows of weight w
+   * scaled by √w: a cotangent for the logits. A UserError where there are no logits.
+   */
+  sampledScore(noise: Value): Value;
+  /** What the value of the source graph became at these parameters: activations, for estimators that look inside. */
+  valueOf(source: Value): Value | undefined;
+}
+
+/** What a measurement is emitted from: one micro-batch at the point where the gradient is taken. */
+export interface MeasureContext {
+  b: RuleBuilder;
+  /** The trainable parameters at the point. */
+  w: Params;
+  at: Point;
+  /** The same batch at other values of the trainable parameters. */
+  elsewhere(w: Params): Point;
+  /** The probe `kind`, like every trainable parameter. */
+  probe(kind: string): Params;
+  /** Random numbers of the shape of the labels, distributed as `sampledScore` wants them. */
+  labelNoise(): Value;
+}
+
+/** A kind of tensor that a measurement gives, `<kind>/<param>`; of the parameter's shape unless it says another. */
+export interface MeasuredKind {
+  kind: string;
+  /** Shape for the parameter of that name, or null where it has none of this kind. */
+  shape?: (parameter: string) => readonly number[] | null;
+}
+
+/**
+ * What an algorithm wants measured on the batch. Everything it gives must be linear in the examples: over micro-batches it
+ * is averaged by the weight of the loss, like the gradient. Squares and absolute values belong into the refresh.
+ */
+export interface Measure {
+  /** Name of the phase graph that gives it beside the gradient. */
+  graph: string;
+  probes: readonly { kind: string; distribution: "normal" | "rademacher" }[];
+  /** Whether it draws labels. */
+  samplesLabels?: boolean;
+  gives: readonly MeasuredKind[];
+  emit(c: MeasureContext): ReadonlyMap<string, Params>;
+}
+
+/** What a refresh reads. Only what it asks for becomes an input of its graph. */
+export interface Measured {
+  probe(kind: string): Params;
+  /** A kind that the measurement gives. */
+  value(kind: string): Params;
+  /** The gradient at the point. */
+  gradient(): Params;
+  /** Weight of the loss: rows of the whole batch, or the sum of their weights. */
+  weight(): Value;
+  /** The second gradient and where it was taken: for estimators that run after it. */
+  second(): { w: Params; perturbed: Params; gradient: Params };
+}
