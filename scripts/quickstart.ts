@@ -4,7 +4,7 @@
  *
  *     npm run quickstart -- [folder for the results: out/quickstart]
  */
-import { existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,6 +24,7 @@ import { usualMeasure } from "../src/train/measures.js";
 import { argmaxRows } from "../src/train/metrics.js";
 import { schedule } from "../src/train/schedules.js";
 import { check, UserError } from "../src/util/assert.js";
+import { writeAll, writeAtomically } from "../src/util/files.js";
 import { readMail, type Mail } from "./mail.js";
 
 export interface QuickstartOptions {
@@ -33,6 +34,8 @@ export interface QuickstartOptions {
   messages: number;
   epochs: number;
   say: (line: string) => void;
+  /** Aborting it ends at the next safe point with the signal's reason; what stands in the folder then is whole. */
+  signal?: AbortSignal;
 }
 
 export interface QuickstartResult {
@@ -63,12 +66,14 @@ const examplesOf = (mails: readonly Mail[]): Examples => ({
   labels: { kind: "class", ids: Int32Array.from(mails, ({ label }) => label), names: ["ham", "spam"] },
 });
 
-export async function quickstart({ out, messages, epochs, say }: QuickstartOptions): Promise<QuickstartResult> {
+export async function quickstart(options: QuickstartOptions): Promise<QuickstartResult> {
+  const { out, messages, epochs, say, signal } = options;
   const shown = (name: string): string => relative(process.cwd(), join(out, name));
   const modelFolder = join(repositoryRoot(), "models", "roberta-mini");
   mkdirSync(out, { recursive: true });
 
   const { train, heldOut } = await readMail(messages);
+  signal?.throwIfAborted();
   const spam = train.filter(({ label }) => label === 1).length;
   say(`mail      ${train.length} messages to train on (${spam} of them spam), ${heldOut.length} held out`);
 
@@ -80,6 +85,7 @@ export async function quickstart({ out, messages, epochs, say }: QuickstartOptio
     hyper,
     force: true,
   });
+  signal?.throwIfAborted();
   const size = report.trainableElements.toLocaleString("en");
   say(`patch     ${shown("package")}: ${Object.keys(report.graphs).length} graphs, ${size} trainable numbers`);
 
@@ -96,7 +102,8 @@ export async function quickstart({ out, messages, epochs, say }: QuickstartOptio
       measure: usualMeasure(runtime.manifest),
     };
     const curves = new Curves();
-    const before = await evaluateAll(runtime, evaluation);
+    const before = await evaluateAll(runtime, evaluation, signal);
+    signal?.throwIfAborted();
     check(before !== null, "the evaluation before training was stopped");
     curves.addEvaluation(0, before);
 
@@ -110,6 +117,7 @@ export async function quickstart({ out, messages, epochs, say }: QuickstartOptio
       schedules: { lr: schedule("linear", { warmup: 0.1 }) },
       log: join(out, "log.jsonl"),
       progress: true,
+      signal,
       callbacks: {
         onStep: ({ step, diagnostics }) => curves.addStep(step, diagnostics),
         onEvaluation: (summary, { step, epoch }) => {
@@ -119,6 +127,7 @@ export async function quickstart({ out, messages, epochs, say }: QuickstartOptio
         },
       },
     });
+    signal?.throwIfAborted();
     check(after !== null, "training ended without an evaluation");
 
     const weights = join(out, "weights.safetensors");
@@ -126,14 +135,17 @@ export async function quickstart({ out, messages, epochs, say }: QuickstartOptio
     await runtime.saveWeights(weights);
     exportModel(folder, model, { weights });
     const comparison = await compare(runtime, model, evaluation.source);
+    signal?.throwIfAborted();
     say(
       `export    ${shown("finetuned.onnx")}: plain onnxruntime-node decides alike on ${comparison.agreeing} of ${heldOut.length} ` +
         `messages, its logits differ by ${formatNumber(comparison.largestDifference, 2)} at most`,
     );
 
     const drawing = await curves.draw(`ρ = ${hyper.rho}, curvature refreshed every 5 steps; ${train.length} messages`);
-    writeFileSync(join(out, "curves.svg"), drawing.svg);
-    writeFileSync(join(out, "curves.png"), drawing.png);
+    const drawn = { "curves.svg": Buffer.from(drawing.svg), "curves.png": drawing.png };
+    for (const [name, bytes] of Object.entries(drawn)) {
+      writeAtomically(join(out, name), (fd) => writeAll(fd, bytes));
+    }
     say(`curves    ${shown("curves.svg")}, ${shown("curves.png")}`);
     return { before, after, heldOut: heldOut.length, ...comparison };
   } finally {
@@ -234,11 +246,21 @@ function resultTable({ before, after }: QuickstartResult): string {
   );
 }
 
+/** Exit code of Ctrl-C. */
+const interrupted = 130;
+
+class Interruption extends Error {}
+
 async function main(): Promise<void> {
   const started = Date.now();
   const say = (line: string): void => console.log(line);
   const out = process.argv[2] ?? join("out", "quickstart");
-  const result = await quickstart({ out, messages: 1500, epochs: 3, say });
+  const interruption = new AbortController();
+  process.on("SIGINT", () => {
+    if (interruption.signal.aborted) process.exit(interrupted);
+    interruption.abort(new Interruption());
+  });
+  const result = await quickstart({ out, messages: 1500, epochs: 3, say, signal: interruption.signal });
   say(`\n${resultTable(result)}`);
   say(`${Math.round((Date.now() - started) / 1000)} s in all`);
   check(
@@ -249,6 +271,11 @@ async function main(): Promise<void> {
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   main().catch((error: unknown) => {
+    if (error instanceof Interruption) {
+      console.error("interrupted");
+      process.exitCode = interrupted;
+      return;
+    }
     console.error(error instanceof UserError ? `error: ${error.message}` : error);
     process.exitCode = 1;
   });

@@ -29,7 +29,10 @@ export type { HostData, HostTensor } from "./runtime/tensors.js";
 export type { DType } from "./util/dtype.js";
 
 // Training and evaluation
-export { fit, type Callbacks, type CheckpointOptions, type FitOptions, type FitResult } from "./train/fit.js";
+export { fit } from "./train/fit.js";
+export type { Callbacks, CheckpointOptions, FitMoment, FitOptions, FitResult } from "./train/options.js";
+export type { EarlyStopping, Goal } from "./train/goals.js";
+export type { HyperOptions } from "./train/hyper.js";
 export { schedule, type Schedule, type ScheduleName, type ScheduleOptions } from "./train/schedules.js";
 export {
   evaluateAll as evaluate,

@@ -15,6 +15,8 @@ export interface SourceOptions {
   freeze?: (name: string) => boolean;
   /** Whether steps move the running statistics of batch norms in training mode; by default they do. */
   batchNormStatistics?: "update" | "freeze";
+  /** Sees the names of all parameters before any is selected; may throw where a pattern fits none of them. */
+  checkNames?: (names: readonly string[]) => void;
   /** Group of a parameter by its name; "default" where none is given. */
   group?: (name: string) => string;
 }
@@ -27,6 +29,7 @@ export function findSource(graph: Graph, options: SourceOptions): Source {
   const loss = findLoss(graph, options);
   const target = loss.kind === "computed" ? loss.logits : loss.value;
   const parameters = findParameters(graph, [target]);
+  options.checkNames?.(parameters.map((p) => p.name));
   selectTrainable(parameters, options);
   for (const p of parameters) p.group = options.group?.(p.name) ?? "default";
   const inputs = new Map<string, Value>();

@@ -52,6 +52,8 @@ export interface PatchOptions {
   train?: (name: string) => boolean;
   /** Parameters whose names match are not trained. */
   freeze?: (name: string) => boolean;
+  /** Sees the names of all parameters before anything is selected or written; may throw where a pattern fits none of them. */
+  checkNames?: (names: readonly string[]) => void;
   /** Groups with hyper-parameters of their own; a parameter belongs to the first that matches, else to "default". */
   groups?: readonly { name: string; match: (name: string) => boolean; hyper: Record<string, number> }[];
   /** Replace the folder where it exists. */
@@ -100,6 +102,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     ...(options.batchNormStatistics && { batchNormStatistics: options.batchNormStatistics }),
     ...(options.train && { train: options.train }),
     ...(options.freeze && { freeze: options.freeze }),
+    ...(options.checkNames && { checkNames: options.checkNames }),
     group: (name) => groups.find((g) => g.match(name))?.name ?? "default",
   });
   const groupedHyper = new Set(groups.flatMap((g) => Object.keys(g.hyper)));

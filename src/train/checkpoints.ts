@@ -29,8 +29,13 @@ const stateSchema = z.object({
   evaluatedAt: z.int(),
   /** Whether the run was interrupted where an evaluation was to follow. */
   evaluationDue: z.boolean(),
-  /** The best evaluation so far. */
-  best: z.object({ step: count, value: z.number() }).nullable(),
+  /** The best evaluations so far, best first, and the goal that they were ranked by. */
+  ranking: z.array(z.object({ step: count, value: z.number() })).default([]),
+  rankedBy: z.string().default(""),
+  /** What early stopping remembers. */
+  patience: z
+    .object({ by: z.string(), best: z.number().nullable(), stale: count })
+    .default({ by: "", best: null, stale: 0 }),
   /** Seconds trained so far, over every run. */
   seconds: z.number().nonnegative(),
   /** Length of the event log. */
@@ -56,7 +61,7 @@ export function listCheckpoints(folder: string): { step: number; path: string }[
  * `trainer.json`. Each is written under another name and then renamed, so that one that is there is whole.
  */
 export class Checkpoints {
-  /** `keep`: how many of the last stay; the best stays beside them. A run that resumes nothing needs a folder without any. */
+  /** `keep`: how many of the last stay; those of the state's ranking stay beside them. A run that resumes nothing needs a folder without any. */
   constructor(
     readonly folder: string,
     private readonly keep: number,
@@ -98,11 +103,12 @@ export class Checkpoints {
     return path;
   }
 
-  private prune({ step: now, best }: TrainerState): void {
+  private prune({ step: now, ranking }: TrainerState): void {
+    const best = new Set(ranking.map(({ step }) => step));
     // Later ones are of a run that was abandoned for an older checkpoint of it: not ours to remove.
     const ours = listCheckpoints(this.folder).filter(({ step }) => step <= now);
     for (const { step, path } of ours.slice(0, -this.keep)) {
-      if (step !== best?.step) onFile(path, "write", () => rmSync(path, { recursive: true }));
+      if (!best.has(step)) onFile(path, "write", () => rmSync(path, { recursive: true }));
     }
   }
 }

@@ -10,7 +10,11 @@ export interface EvaluatedBatch {
 }
 
 /** Computes an evaluation's metrics from all of its batches. */
-export type Measure = (batches: readonly EvaluatedBatch[]) => Record<string, number>;
+export interface Measure {
+  (batches: readonly EvaluatedBatch[]): Record<string, number>;
+  /** The names of the metrics, where they are known beforehand: then a wrong name is refused before training starts. */
+  readonly metrics?: readonly string[];
+}
 
 /** What to evaluate on. */
 export interface Evaluation {

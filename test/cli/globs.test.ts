@@ -1,10 +1,11 @@
 import { expect } from "chai";
-import { globs } from "../../src/cli/globs.js";
+import { globs, nearGlobs, refuseUnmatched } from "../../src/cli/globs.js";
+import { UserError } from "../../src/util/assert.js";
 
 describe("name globs", () => {
   const names = ["roberta.encoder.layer.0.query.weight", "roberta.encoder.layer.0.query.bias", "/head/Linear/b", ".w"];
 
-  const selected = (...patterns: string[]): string[] => names.filter(globs(patterns).matches);
+  const selected = (...patterns: string[]): string[] => names.filter(globs(patterns));
 
   it("lets a star run over dots and slashes", () => {
     expect(selected("*")).to.deep.equal(names);
@@ -19,9 +20,21 @@ describe("name globs", () => {
     expect(selected("*QUERY*")).to.deep.equal([]);
   });
 
-  it("knows the globs that selected nothing", () => {
-    const matcher = globs(["*.bias", "*.bais", "*.weight"]);
-    names.forEach(matcher.matches);
-    expect(matcher.unused()).to.deep.equal(["*.bais"]);
+  it("knows what a glob that selects nothing may have meant", () => {
+    expect(nearGlobs("*.wieght", names)).to.deep.equal(["*.weight"]);
+    expect(nearGlobs("roberta.encodr.layer.*.bias", names)).to.deep.equal(["roberta.encoder.layer.*.bias"]);
+    expect(nearGlobs("*QUERY.weight", names)).to.deep.equal(["*query.weight"]);
+    expect(nearGlobs("query.bias", names)).to.deep.equal(["*query.bias"]);
+    expect(nearGlobs("*convolution*", names)).to.deep.equal([]);
+  });
+
+  it("refuses a glob that selects nothing, and names its flag", () => {
+    refuseUnmatched({ train: undefined, freeze: ["*.bias", "*.weight"] }, names);
+    const refuse = (pattern: string) => () => refuseUnmatched({ train: ["*"], "no-decay": ["*", pattern] }, names);
+    expect(refuse("*.wieght")).to.throw(
+      UserError,
+      '--no-decay "*.wieght" matches no parameter; did you mean "*.weight"?',
+    );
+    expect(refuse("*conv*")).to.throw(UserError, /"\*conv\*" matches no parameter; names look like "roberta/);
   });
 });

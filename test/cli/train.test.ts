@@ -122,6 +122,34 @@ describe("curvsam train, eval and export", function () {
     expect(weights("stopped").equals(weights("whole"))).to.equal(true);
   });
 
+  it("schedules rate and radius, keeps the best by a metric, and stops when that gets no better", async () => {
+    const { code, stdout, stderr } = await train(
+      "early",
+      ...["--eval", at("dev.tsv"), "--epochs", "5", "--metric", "matthews", "--patience", "1", "--min-delta", "3"],
+      ...["--keep", "1", "--keep-best", "2", "--lr-schedule", "polynomial", "--lr-power", "2", "--lr-warmup", "2"],
+      ...["--rho-schedule", "cosine", "--rho-end", "0.5"],
+    );
+    expect(stderr).to.equal("");
+    expect(code).to.equal(0);
+    expect(stdout).to.match(
+      /\nstopped: the highest matthews was not better than [-\d.]+ in 1 evaluation in a row\ntrained 12/,
+    );
+    const events = readFileSync(join(at("early"), "log.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n");
+    const steps = events
+      .map((line) => JSON.parse(line) as Record<string, number | string>)
+      .filter(({ event }) => event === "step");
+    const close = (name: string, t: number, factor: number): void => {
+      expect(steps[t]![name]).to.be.closeTo((steps[0]![name] as number) * factor, 1e-9);
+    };
+    // Of 30 planned steps: the rate starts at a third, is whole at step 2, and falls by the square; the radius falls from the start.
+    close("hyper/lr", 2, 3);
+    close("hyper/lr", 9, 3 * (21 / 28) ** 2);
+    close("hyper/rho", 10, 0.5 + 0.25 * (1 + Math.cos(Math.PI / 3)));
+    expect(readdirSync(join(at("early"), "checkpoints"))).to.have.members(["checkpoint-6", "checkpoint-12"]);
+  });
+
   it("stops after steps that are not finite, and keeps the last good checkpoint", async () => {
     const first = await train("diverged", "--max-steps", "2", "--save-every", "2");
     expect(first.code).to.equal(0);
@@ -153,6 +181,13 @@ describe("curvsam train, eval and export", function () {
     ["a hyper-parameter that the package lacks", 1, /"rhoo".*did you mean "rho"/, ["--hyper", "rhoo=1"]],
     ["more tokens than positions", 1, /--max-length 600.*258 positions/, ["--max-length", "600"]],
     ["a learning rate that is no number", 2, /--lr.*expected a number >= 0/, ["--lr", "fast"]],
+    [
+      "patience without evaluations",
+      2,
+      /--patience needs evaluations; name their data with --eval/,
+      ["--patience", "2"],
+    ],
+    ["a mode without a metric", 2, /--metric-mode belongs to --metric/, ["--metric-mode", "min"]],
     ["a schedule of no one", 2, /constant, linear, cosine/, ["--schedule", "cubic"]],
     ["a resume of nothing", 1, /no checkpoint is there/, ["--resume"]],
     ["a provider of no one", 1, /"tpu"/, ["--provider", "tpu"]],

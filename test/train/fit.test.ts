@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PackageRuntime } from "../../src/runtime/runtime.js";
-import { fit, type FitOptions } from "../../src/train/fit.js";
+import { fit } from "../../src/train/fit.js";
+import type { Callbacks, FitOptions } from "../../src/train/options.js";
 import { usualMeasure } from "../../src/train/measures.js";
 import { schedule } from "../../src/train/schedules.js";
 import { logisticPackage } from "../support/logistic.js";
@@ -100,6 +101,118 @@ describe("fit", () => {
     // The learning rate climbs until training diverges: the first evaluation is the best.
     await run("a", { epochs: 4, hyper: { lr: 0.5 }, schedules: { lr: (t) => (t < 7 ? 1 : 20) } });
     expect(checkpoints("a")).to.deep.equal(["checkpoint-21", "checkpoint-28", "checkpoint-7"]);
+  });
+
+  it("keeps as many of the best as asked for, by any metric", async () => {
+    const best = { metric: "auc" };
+    const lr = (t: number) => (t < 14 ? 1 : -0.3);
+    const { result } = await run("a", {
+      ...{ epochs: 5, hyper: { lr: 0.5 }, schedules: { lr } },
+      checkpoints: { folder: join(work, "a"), keep: 1, keepBest: 2, best },
+    });
+    const scores = events("a")
+      .filter(({ event }) => event === "evaluation")
+      .map(({ step, auc }) => ({ step: step as number, value: auc as number }));
+    const ranked = [...scores].sort((a, b) => b.value - a.value || a.step - b.step);
+    expect(result.best).to.deep.equal(ranked[0]);
+    const kept = new Set([...ranked.slice(0, 2).map(({ step }) => step), 35]);
+    expect(checkpoints("a")).to.have.members([...kept].map((step) => `checkpoint-${step}`));
+  });
+
+  it("schedules the radius as well as the learning rate", async () => {
+    await run("a", { epochs: 1, schedules: { rho: schedule("polynomial", { power: 2, warmup: 2, end: 0.5 }) } });
+    const rho = events("a")
+      .filter(({ event }) => event === "step")
+      .map((e) => e["hyper/rho"] as number);
+    const want = [1 / 3, 2 / 3, 1, 0.5 + 0.5 * 0.8 ** 2, 0.5 + 0.5 * 0.6 ** 2].map((f) => 0.05 * f);
+    want.forEach((v, i) => expect(rho[i]).to.be.closeTo(v, 1e-9));
+  });
+
+  describe("early stopping", () => {
+    // Nothing moves after the second epoch, so nothing is better after it.
+    const spoilt: Changes = {
+      ...{ epochs: 9, hyper: { lr: 0.5 }, schedules: { lr: (t: number) => Number(t < 14) } },
+      earlyStopping: { patience: 2 },
+    };
+
+    it("ends the run after so many evaluations that were not better, with a checkpoint", async () => {
+      const { result } = await run("a", spoilt);
+      expect(result).to.deep.include({ step: 28, epoch: 4, interrupted: false });
+      expect(result.stopped).to.match(/^the lowest loss was not better than 0\.\d+ in 2 evaluations in a row$/);
+      expect(result.checkpoint).to.contain("checkpoint-28");
+      expect(events("a").at(-1)).to.deep.include({ event: "end", stopped: result.stopped });
+    });
+
+    it("counts an evaluation only where it is better by minDelta; other metrics have their own direction", async () => {
+      const { result } = await run("a", { epochs: 9, earlyStopping: { patience: 1, minDelta: 10 } });
+      expect(result).to.deep.include({ step: 14, epoch: 2 });
+      const other = await run("b", { epochs: 9, earlyStopping: { patience: 1, metric: "accuracy", minDelta: 2 } });
+      expect(other.result.stopped).to.match(
+        /^the highest accuracy was not better than 0\.\d+ in 1 evaluation in a row$/,
+      );
+    });
+
+    it("resumed where it was interrupted, it ends where the whole run ended; more patience goes on", async () => {
+      const whole = await run("whole", spoilt);
+      const controller = new AbortController();
+      const onStep = ({ step }: { step: number }) => (step === 23 ? controller.abort() : undefined);
+      await run("part", { ...spoilt, signal: controller.signal, callbacks: { onStep } });
+      const rest = await run("part", { ...spoilt, resume: join(work, "part") });
+      expect(rest.result).to.deep.include({ step: 28, stopped: whole.result.stopped, best: whole.result.best });
+      expect(rest.state).to.deep.equal(whole.state);
+      const again = await run("part", { ...spoilt, resume: join(work, "part") });
+      expect(again.result).to.deep.include({ step: 28, stopped: whole.result.stopped });
+      const more = await run("part", { ...spoilt, earlyStopping: { patience: 3 }, resume: join(work, "part") });
+      expect(more.result).to.deep.include({ step: 35 });
+    });
+
+    it("refuses metrics that the evaluation lacks, before it touches a file", async () => {
+      const says = await refusal(run("a", { earlyStopping: { patience: 1, metric: "acuracy" } }));
+      expect(says).to.equal(
+        'the evaluation has no metric "acuracy"; it has loss, accuracy, f1, auc; did you mean "accuracy"?',
+      );
+      expect(await refusal(run("a", { ...spoilt, evaluation: undefined }))).to.contain("needs evaluations");
+      expect(await refusal(run("a", { earlyStopping: { patience: 0 } }))).to.contain("patience: 0; a whole number");
+      expect(readdirSync(work)).to.deep.equal([]);
+    });
+
+    it("another goal after a resume starts its ranking anew, and says so", async () => {
+      await run("a", { epochs: 1 });
+      const notes: string[] = [];
+      const checkpoints = { folder: join(work, "a"), best: { metric: "accuracy" } };
+      const callbacks = { onNote: (line: string) => void notes.push(line) };
+      const { result } = await run("a", { epochs: 2, checkpoints, callbacks, resume: join(work, "a") });
+      expect(notes.join()).to.contain(
+        "ranked evaluations by the lowest loss; from here on the highest accuracy counts",
+      );
+      expect(result.best).to.deep.equal({ step: 14, value: result.evaluation!.metrics["accuracy"] });
+    });
+  });
+
+  it("calls back on steps, evaluations, checkpoints and the end, each set in turn; any can stop it", async () => {
+    const calls: string[] = [];
+    const log = (name: string) => (_: unknown, at?: { step: number; total: number }) => {
+      calls.push(at ? `${name} ${at.step}/${at.total}` : name);
+    };
+    const first = { onEvaluation: log("evaluation"), onCheckpoint: log("checkpoint"), onEnd: log("end") };
+    const second: Callbacks = {
+      onStep: ({ step }, at) => {
+        if (step === 9) at.stop("enough");
+      },
+      onEnd: ({ stopped }) => void calls.push(`second: ${stopped}`),
+    };
+    const { result } = await run("a", { callbacks: [first, second] });
+    expect(result).to.deep.include({ step: 9, epoch: 1, interrupted: false, stopped: "enough" });
+    expect(calls).to.deep.equal(["evaluation 7/21", "checkpoint 7/21", "checkpoint 9/21", "end", "second: enough"]);
+    const rest = await run("a", { resume: join(work, "a") });
+    expect(rest.state).to.deep.equal((await run("whole")).state);
+  });
+
+  it("says after a resume which checkpoint is left when training diverges", async () => {
+    await run("a", { epochs: 1 });
+    const onBatch: Changes["onBatch"] = (batch) => (batch.feeds["x"]!.data[0] = NaN);
+    const message = await refusal(run("a", { onBatch, maxSkips: 2, resume: join(work, "a") }));
+    expect(message).to.match(/training stopped, the last good checkpoint is .*checkpoint-7; lower/);
   });
 
   it("equal seeds give equal bits", async () => {

@@ -1,9 +1,9 @@
 import { Command, Option } from "commander";
 import type { PatchOptions, PatchReport } from "../../pack/patch.js";
-import type { CommandBuilder, Context } from "../context.js";
+import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
-import { globs, type Matcher } from "../globs.js";
+import { globs, refuseUnmatched } from "../globs.js";
 import { optimizerOptions, type OptimizerFlags } from "../optimizer.js";
 import { assignments, integer, list, number, numbers } from "../parse.js";
 
@@ -79,22 +79,24 @@ export const command: CommandBuilder = (context) =>
     .addHelpText("after", help)
     .action(async (model: string, flags: Flags) => {
       const [{ patch }, optimizer] = [await import("../../pack/patch.js"), await optimizerOptions(flags)];
-      const train = flags.train && globs(flags.train);
-      const freeze = flags.freeze && globs(flags.freeze);
-      const noDecay = flags.decay === true ? undefined : globs(flags.decay);
+      const patterns = {
+        train: flags.train,
+        freeze: flags.freeze,
+        "no-decay": flags.decay === true ? undefined : flags.decay,
+      };
       const options: PatchOptions = {
         loss: lossOf(flags),
         ...optimizer,
         batchNormStatistics: flags.bnStats,
-        ...(train && { train: train.matches }),
-        ...(freeze && { freeze: freeze.matches }),
-        ...(noDecay && { groups: [{ name: "no_decay", match: noDecay.matches, hyper: { weight_decay: 0 } }] }),
+        checkNames: (names) => refuseUnmatched(patterns, names),
+        ...(patterns.train && { train: globs(patterns.train) }),
+        ...(patterns.freeze && { freeze: globs(patterns.freeze) }),
+        ...(patterns["no-decay"] && {
+          groups: [{ name: "no_decay", match: globs(patterns["no-decay"]), hyper: { weight_decay: 0 } }],
+        }),
         ...(flags.force && { force: true }),
       };
       const report = await patch(model, flags.output, options);
-      for (const [flag, matcher] of Object.entries({ "--train": train, "--freeze": freeze, "--no-decay": noDecay })) {
-        if (matcher) noteUnused(context, flag, matcher);
-      }
       for (const { message } of report.warnings) context.note(`curvsam: warning: ${message}`);
       if (flags.json) context.printJson(report);
       else for (const line of listing(report)) context.print(line);
@@ -130,12 +132,6 @@ function refuseClassOptions(flags: Flags, given: string): void {
   };
   for (const [flag, value] of Object.entries(options)) {
     if (value !== undefined) throw new UsageError(`${flag} belongs to --loss cross-entropy, not to ${given}`);
-  }
-}
-
-function noteUnused(context: Context, flag: string, matcher: Matcher): void {
-  for (const glob of matcher.unused()) {
-    context.note(`curvsam: ${flag} ${glob} matches no parameter; the manifest lists their names`);
   }
 }
 

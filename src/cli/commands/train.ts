@@ -1,15 +1,22 @@
 import { mkdirSync, readdirSync, rmdirSync, existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { Command, Option } from "commander";
-import type { FitResult } from "../../train/fit.js";
+import { Command } from "commander";
 import type { EvaluationSummary } from "../../train/evaluate.js";
-import type { ScheduleName } from "../../train/schedules.js";
+import type { FitResult } from "../../train/options.js";
 import { onFile } from "../../util/files.js";
 import type { CommandBuilder } from "../context.js";
 import type { DataFlags } from "../dataset.js";
 import { counted, metricsText } from "../format.js";
 import { addDataOptions, addRuntimeOptions, runtimeOptions, type RuntimeFlags } from "../options.js";
-import { assignments, integer, number } from "../parse.js";
+import { integer } from "../parse.js";
+import {
+  addGoalOptions,
+  addHyperOptions,
+  goalOptions,
+  hyperOptions,
+  type GoalFlags,
+  type HyperFlags,
+} from "../training.js";
 
 const help = `
 Everything of a run goes to one folder: checkpoints/, log.jsonl, and at the end
@@ -22,7 +29,7 @@ Examples:
   $ curvsam train out --data pairs.tsv --tokenizer tokenizer.json --text sentence1 --text-pair sentence2 --label label
   $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --resume`;
 
-interface Flags extends DataFlags, RuntimeFlags {
+interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags {
   data: string;
   eval?: string;
   epochs: number;
@@ -30,11 +37,6 @@ interface Flags extends DataFlags, RuntimeFlags {
   batchSize: number;
   accumulate: number;
   seed: number;
-  lr?: number;
-  rho?: number;
-  hyper?: Record<string, number>;
-  schedule: ScheduleName;
-  warmup: number;
   evalEvery?: number;
   saveEvery?: number;
   maxSkips: number;
@@ -52,26 +54,13 @@ export const command: CommandBuilder = (context) => {
     .argument("<package>", "a folder that curvsam patch wrote")
     .requiredOption("--data <file>", "the texts to train on")
     .option("--eval <file>", "texts to evaluate on after each epoch");
-  return addRuntimeOptions(addDataOptions(command))
+  addRuntimeOptions(addDataOptions(command))
     .option("--epochs <n>", "how often to go through the data", integer({ min: 1 }), 3)
     .option("--max-steps <n>", "stop after so many steps", integer({ min: 1 }))
     .option("--batch-size <n>", "examples in a micro-batch", integer({ min: 1 }), 16)
     .option("--accumulate <n>", "micro-batches in a step", integer({ min: 1 }), 1)
-    .option("--seed <n>", "seed of the order, the dropout and the probes", integer(), 0)
-    .option("--lr <x>", "learning rate (default: the package's)", number({ min: 0 }))
-    .option("--rho <x>", "radius of the perturbation (default: the package's)", number({ min: 0 }))
-    .option("--hyper <name=x>", "any other hyper-parameter of the package", assignments)
-    .addOption(
-      new Option("--schedule <name>", "how the learning rate falls")
-        .choices(["constant", "linear", "cosine"])
-        .default("linear"),
-    )
-    .option(
-      "--warmup <x>",
-      "steps, or a fraction of all steps, over which the learning rate rises",
-      number({ min: 0 }),
-      0.06,
-    )
+    .option("--seed <n>", "seed of the order, the dropout and the probes", integer(), 0);
+  return addGoalOptions(addHyperOptions(command))
     .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))
     .option("--save-every <n>", "steps between checkpoints (default: after each evaluation)", integer({ min: 1 }))
     .option("--max-skips <n>", "stop after so many steps in a row that are not finite", integer({ min: 1 }), 10)
@@ -81,11 +70,11 @@ export const command: CommandBuilder = (context) => {
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (folder: string, flags: Flags) => {
-      const [{ RunFolder }, { PackageRuntime }, { fit }, { schedule }, { usualMeasure }, dataset] = await Promise.all([
+      const goal = goalOptions(flags, flags.eval !== undefined);
+      const [{ RunFolder }, { PackageRuntime }, { fit }, { usualMeasure }, dataset] = await Promise.all([
         import("../run.js"),
         import("../../runtime/runtime.js"),
         import("../../train/fit.js"),
-        import("../../train/schedules.js"),
         import("../../train/measures.js"),
         import("../dataset.js"),
       ]);
@@ -121,16 +110,12 @@ export const command: CommandBuilder = (context) => {
             epochs: flags.epochs,
             maxSteps: flags.maxSteps,
             accumulate: flags.accumulate,
-            hyper: {
-              ...flags.hyper,
-              ...(flags.lr !== undefined && { lr: flags.lr }),
-              ...(flags.rho !== undefined && { rho: flags.rho }),
-            },
+            ...hyperOptions(flags),
             maxSkips: flags.maxSkips,
-            schedules: { lr: schedule(flags.schedule, { warmup: flags.warmup }) },
             evaluation,
             evaluateEvery: flags.evalEvery,
-            checkpoints: { folder: run.checkpoints, every: flags.saveEvery },
+            checkpoints: { folder: run.checkpoints, every: flags.saveEvery, ...goal.checkpoints },
+            earlyStopping: goal.earlyStopping,
             resume: flags.resume === true ? run.checkpoints : flags.resume,
             log: run.log,
             progress: context.interactive && flags.json === undefined,
@@ -159,8 +144,9 @@ export const command: CommandBuilder = (context) => {
 
 const summaryText = ({ loss, metrics }: EvaluationSummary): string => metricsText({ loss, ...metrics });
 
-function closing({ step, skipped, interrupted, checkpoint }: FitResult, weights: string): string[] {
+function closing({ step, skipped, interrupted, stopped, checkpoint }: FitResult, weights: string): string[] {
   const skips = skipped > 0 ? `, ${counted(skipped, "step")} skipped for values that are not finite` : "";
   const done = `${interrupted ? "interrupted after" : "trained"} ${counted(step, "step")}${skips}: ${weights}`;
+  if (stopped !== null) return [`stopped: ${stopped}`, done];
   return interrupted && checkpoint !== null ? [done, `go on with --resume from ${checkpoint}`] : [done];
 }
