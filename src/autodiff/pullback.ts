@@ -7,7 +7,8 @@ import { activeValues, ancestors, carriesDerivatives, refuseMissingRules } from 
 /**
  * Reverse mode: cotangents of `wrt`, given those of `outputs`, as new nodes in the builder that holds both. A null
  * cotangent is zero; a null result means that nothing depends on that value. The way back ends at `wrt`: one of them
- * that is computed from another is held.
+ * that is computed from another is held. `taps` are values passed on the way whose cotangents are wanted too: they come
+ * after those of `wrt`, and hold nothing.
  *
  * c̄ᵢ = Σ over uses of (∂use/∂i)ᵀ c̄; each operator's product is its rule's, sums and unbroadcasting are done here.
  * Throws a UserError that names every node without a rule.
@@ -17,12 +18,13 @@ export function pullback(
   outputs: readonly Value[],
   cotangents: readonly (Value | null)[],
   wrt: readonly Value[],
+  taps: readonly Value[] = [],
 ): (Value | null)[] {
   const { b } = context;
   const sources = new Set(wrt);
   const seeded = outputs.filter((_, i) => cotangents[i]);
   const nodes = ancestors(b.graph.nodes, seeded, sources);
-  const active = activeValues(nodes, wrt, "vjp");
+  const active = activeValues(nodes, [...wrt, ...taps], "vjp");
   refuseMissingRules(nodes, active);
   const sums = new Cotangents(b);
   outputs.forEach((o, i) => {
@@ -42,5 +44,5 @@ export function pullback(
       if (v && c && need[i]) b.scope("backward", () => sums.add(v, c));
     });
   }
-  return wrt.map((v) => sums.get(v));
+  return [...wrt, ...taps].map((v) => sums.get(v));
 }

@@ -9,4 +9,5 @@ export const vjp = (
   outputs: readonly Value[],
   cotangents: readonly (Value | null)[],
   wrt: readonly Value[],
-): (Value | null)[] => pullback(ruleContext(b), outputs, cotangents, wrt);
+  taps: readonly Value[] = [],
+): (Value | null)[] => pullback(ruleContext(b), outputs, cotangents, wrt, taps);
