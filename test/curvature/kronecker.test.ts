@@ -74,6 +74,7 @@ describe("Kronecker factors", () => {
     inputs: new Map([...source.inputs].map(([name, v]) => [name, b.input(name, must(v.type, name))])),
     labels: b.input("labels", tensorType("float32", ["batch", 2])),
     random: new Map<string, Value>(),
+    buffers: new Map<string, Value>(),
   };
   const map = forward(b, source, parameters, batch, true, [...source.outputs.values()]);
   const { loss, weight } = lossOf(b, source, map, batch);
