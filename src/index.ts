@@ -11,7 +11,7 @@
 // Models
 export { inspectModel, type ModelReport, type PortReport, type TensorsReport } from "./pack/inspect.js";
 export { checkModel, type CheckReport, type MissingRule } from "./pack/check.js";
-export type { DropoutWarning } from "./frontend/dropout_audit.js";
+export type { ExportWarning } from "./frontend/audit.js";
 
 // Training packages
 export { patch, type PatchOptions, type PatchReport } from "./pack/patch.js";

@@ -2,10 +2,13 @@ import type { Graph, Node, Value } from "../ir/graph.js";
 import { dropoutSettings } from "./dropout.js";
 import { modulePath } from "./scopes.js";
 
-/** Attentions that train without the dropout that they were written with, most likely. */
-export interface DropoutWarning {
-  /** `missing`: no Dropout at all, while other layers have theirs. `inactive`: one that is not in training mode. */
-  kind: "missing" | "inactive";
+/** Nodes that train otherwise than they were written, most likely. */
+export interface ExportWarning {
+  /**
+   * Of attentions, `missing`: no Dropout at all, while other layers have theirs; `inactive`: one that is not in training
+   * mode. `statistics`: batch norms in evaluation mode, in a model that is otherwise in training mode.
+   */
+  kind: "missing" | "inactive" | "statistics";
   nodes: { name: string; path: string }[];
   message: string;
 }
@@ -31,22 +34,15 @@ const advice =
  * Finds attentions (a Softmax whose result is multiplied into values) that lost their dropout on the way through an
  * exporter: PyTorch writes that of its fused attention (`sdpa`) as a Dropout outside of training mode, or drops it.
  */
-export function auditDropouts(graph: Graph): DropoutWarning[] {
-  const readers = new Map<Value, Node[]>();
-  for (const node of graph.nodes) {
-    for (const v of node.reads()) {
-      const known = readers.get(v);
-      if (known) known.push(node);
-      else readers.set(v, [node]);
-    }
-  }
+export function auditDropouts(graph: Graph): ExportWarning[] {
+  const readers = readersOf(graph);
   const dropouts = graph.nodes.filter((n) => n.op === "Dropout").map((n) => dropoutSettings(graph, n));
   const active = dropouts.filter((d) => d.training && d.ratio > 0).length;
   const missing: Node[] = [];
   const inactive: Node[] = [];
   for (const node of graph.nodes) {
     if (node.op !== "Softmax") continue;
-    const way = toProduct(readers, node.output());
+    const way = wayToProduct(readers, node.output());
     if (!way || way.some((n) => isActive(graph, n))) continue;
     const dead = way.find((n) => n.op === "Dropout" && dropoutSettings(graph, n).ratio > 0);
     if (dead) inactive.push(dead);
@@ -64,8 +60,21 @@ const isActive = (graph: Graph, node: Node): boolean => {
   return training && ratio > 0;
 };
 
+/** The nodes that read each value of the graph. */
+export function readersOf(graph: Graph): Map<Value, Node[]> {
+  const readers = new Map<Value, Node[]>();
+  for (const node of graph.nodes) {
+    for (const v of node.reads()) {
+      const known = readers.get(v);
+      if (known) known.push(node);
+      else readers.set(v, [node]);
+    }
+  }
+  return readers;
+}
+
 /** The nodes between `from` and the first product that reads it as its left factor; null where there is none. */
-function toProduct(readers: ReadonlyMap<Value, Node[]>, from: Value): Node[] | null {
+export function wayToProduct(readers: ReadonlyMap<Value, Node[]>, from: Value): Node[] | null {
   const seen = new Set<Value>();
   const stack: { value: Value; way: Node[] }[] = [{ value: from, way: [] }];
   for (let at = stack.pop(); at; at = stack.pop()) {
@@ -80,11 +89,20 @@ function toProduct(readers: ReadonlyMap<Value, Node[]>, from: Value): Node[] | n
   return null;
 }
 
-function warning(kind: DropoutWarning["kind"], found: readonly Node[], what: string): DropoutWarning[] {
+function warning(kind: ExportWarning["kind"], found: readonly Node[], what: string): ExportWarning[] {
   if (found.length === 0) return [];
-  const nodes = found.map((node) => ({ name: node.name, path: modulePath(node) }));
-  const shown = nodes.slice(0, 3).map(({ name, path }) => path || name);
+  return [
+    {
+      kind,
+      nodes: found.map((node) => ({ name: node.name, path: modulePath(node) })),
+      message: `the dropout of ${nodesText("attention", found)} ${what}; ${advice}`,
+    },
+  ];
+}
+
+/** `3 attentions (a, b, c)`: how many, and the modules of the first. */
+export function nodesText(what: string, nodes: readonly Node[]): string {
+  const shown = nodes.slice(0, 3).map((node) => modulePath(node) || node.name);
   const more = nodes.length > shown.length ? `, and ${nodes.length - shown.length} more` : "";
-  const where = `${nodes.length} attention${nodes.length === 1 ? "" : "s"} (${shown.join(", ")}${more})`;
-  return [{ kind, nodes, message: `the dropout of ${where} ${what}; ${advice}` }];
+  return `${nodes.length} ${what}${nodes.length === 1 ? "" : "s"} (${shown.join(", ")}${more})`;
 }

@@ -6,6 +6,7 @@ import { findDropouts } from "./dropout.js";
 import type { LossOptions } from "./losses.js";
 import type { LossSpec, Source } from "./objective.js";
 import { findParameters, selectTrainable } from "./parameters.js";
+import type { TrainModeOptions } from "./train_mode.js";
 
 /** What to train of a model, and towards what. */
 export interface SourceOptions {
@@ -17,6 +18,8 @@ export interface SourceOptions {
   batchNormStatistics?: "update" | "freeze";
   /** Sees the names of all parameters before any is selected; may throw where a pattern fits none of them. */
   checkNames?: (names: readonly string[]) => void;
+  /** Put back first what exporters take out of a model in evaluation mode. */
+  trainMode?: TrainModeOptions;
   /** Group of a parameter by its name; "default" where none is given. */
   group?: (name: string) => string;
 }

@@ -1,5 +1,5 @@
 import { activeValues, ancestors, missingRules } from "../autodiff/active.js";
-import { auditDropouts, type DropoutWarning } from "../frontend/dropout_audit.js";
+import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import { findParameters } from "../frontend/parameters.js";
 import { modulePath } from "../frontend/scopes.js";
 import type { Value } from "../ir/graph.js";
@@ -23,7 +23,7 @@ export interface CheckReport {
   parameters: string[];
   missing: MissingRule[];
   /** What would train, but hardly as its author meant. */
-  warnings: DropoutWarning[];
+  warnings: ExportWarning[];
 }
 
 /**
@@ -60,6 +60,6 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
     outputs: targets.map((v: Value) => v.name),
     parameters: parameters.map((p) => p.name),
     missing,
-    warnings: auditDropouts(graph),
+    warnings: auditExport(graph),
   };
 }

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { unpackSequences, upgrade } from "../convert/index.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
+import { restoreTraining, type Restored } from "../frontend/train_mode.js";
 import { untieConstants } from "../frontend/untie.js";
 import type { Source } from "../frontend/objective.js";
 import type { Model } from "../ir/graph.js";
@@ -40,11 +41,15 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   return { model, before };
 }
 
-/** `loadTyped`, then what the options name in it. */
-export async function loadSource(file: string, options: SourceOptions): Promise<{ source: Source; origin: Origin }> {
+/** `loadTyped`, then what the options name in it; says what `trainMode` put back. */
+export async function loadSource(
+  file: string,
+  options: SourceOptions,
+): Promise<{ source: Source; origin: Origin; restored: readonly Restored[] }> {
   const { model, before } = await loadTyped(file);
+  const restored = options.trainMode ? restoreTraining(model.graph, options.trainMode) : [];
   const source = findSource(model.graph, options);
-  return { source, origin: { file: basename(file), sha256: await sha256(file), ...before } };
+  return { source, origin: { file: basename(file), sha256: await sha256(file), ...before }, restored };
 }
 
 async function sha256(file: string): Promise<string> {

@@ -2,8 +2,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { manifestFile, writeManifest } from "../format/manifest.js";
 import { writeSafetensors } from "../format/safetensors.js";
-import { auditDropouts, type DropoutWarning } from "../frontend/dropout_audit.js";
+import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import type { LossOptions } from "../frontend/losses.js";
+import type { Restored, TrainModeOptions } from "../frontend/train_mode.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { compose, partsOf } from "../optim/compose.js";
 import { decomposeBatchNorms } from "../passes/batch_norms.js";
@@ -43,6 +44,8 @@ export interface PatchOptions {
   baseOptions?: Record<string, unknown>;
   /** Defaults of hyper-parameters, by name: `{ lr: 2e-5 }`. */
   hyper?: Record<string, number>;
+  /** Put back what exporters take out of a model in evaluation mode: batch norms' batches, dropout. */
+  trainMode?: TrainModeOptions;
   /**
    * Whether steps move the running statistics of batch norms in training mode (in the first pass only), or freeze them;
    * by default they move.
@@ -70,8 +73,10 @@ export interface PatchReport {
   dropouts: number;
   /** Running statistics of batch norms in training mode. */
   buffers: number;
+  /** What `trainMode` put back. */
+  restored: readonly Restored[];
   /** What trains, but hardly as the model's author meant. */
-  warnings: readonly DropoutWarning[];
+  warnings: readonly ExportWarning[];
   graphs: Readonly<Record<string, { file: string; nodes: number }>>;
 }
 
@@ -97,8 +102,9 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     optimizer.hyper.map((h) => h.name),
     values,
   );
-  const { source, origin } = await loadSource(file, {
+  const { source, origin, restored } = await loadSource(file, {
     loss: options.loss,
+    ...(options.trainMode && { trainMode: options.trainMode }),
     ...(options.batchNormStatistics && { batchNormStatistics: options.batchNormStatistics }),
     ...(options.train && { train: options.train }),
     ...(options.freeze && { freeze: options.freeze }),
@@ -135,7 +141,8 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     trainableElements: trainable.reduce((n, p) => n + must(source.graph.initializers.get(p.value), p.name).size, 0),
     dropouts: source.dropouts.length,
     buffers: source.buffers.length,
-    warnings: auditDropouts(source.graph),
+    restored,
+    warnings: auditExport(source.graph),
     graphs,
   };
 }

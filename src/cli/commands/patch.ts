@@ -4,6 +4,7 @@ import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
 import { globs, refuseUnmatched } from "../globs.js";
+import { places } from "../../frontend/places.js";
 import { optimizerOptions, type OptimizerFlags } from "../optimizer.js";
 import { assignments, integer, list, number, numbers } from "../parse.js";
 
@@ -30,6 +31,9 @@ interface Flags extends OptimizerFlags {
   freeze?: string[];
   /** Of --no-decay: commander reads the name so; true where the option is not given. */
   decay: string[] | true;
+  trainMode?: true;
+  dropout?: number;
+  dropoutAt?: string[];
   bnStats: "update" | "freeze";
   force?: true;
   json?: true;
@@ -68,6 +72,13 @@ export const command: CommandBuilder = (context) =>
     .option("--hyper <name=x>", "any other hyper-parameter, e.g. beta2=0.98", assignments)
     .option("--train <globs>", "train only these parameters", list)
     .option("--freeze <globs>", "do not train these parameters", list)
+    .option("--train-mode", "put back what exporters remove: batch norms go by their batch, transformers drop out")
+    .option(
+      "--dropout <p>",
+      "--train-mode: probability of the dropouts put in (default: 0.1)",
+      number({ min: 0, max: 1 }),
+    )
+    .option(`--dropout-at <places>`, `--train-mode: where (default: ${places.join(",")})`, list)
     .addOption(
       new Option("--bn-stats <what>", "running statistics of batch norms in training mode")
         .choices(["update", "freeze"])
@@ -87,6 +98,7 @@ export const command: CommandBuilder = (context) =>
       const options: PatchOptions = {
         loss: lossOf(flags),
         ...optimizer,
+        ...trainModeOf(flags),
         batchNormStatistics: flags.bnStats,
         checkNames: (names) => refuseUnmatched(patterns, names),
         ...(patterns.train && { train: globs(patterns.train) }),
@@ -101,6 +113,21 @@ export const command: CommandBuilder = (context) =>
       if (flags.json) context.printJson(report);
       else for (const line of listing(report)) context.print(line);
     });
+
+function trainModeOf({ trainMode, dropout, dropoutAt }: Flags): Pick<PatchOptions, "trainMode"> {
+  if (!trainMode) {
+    for (const [flag, value] of Object.entries({ "--dropout": dropout, "--dropout-at": dropoutAt }))
+      if (value !== undefined) throw new UsageError(`${flag} belongs to --train-mode; give that too`);
+    return {};
+  }
+  if (dropout === 1) throw new UsageError("--dropout: 1 leaves nothing; give a probability below 1");
+  const at = dropoutAt?.map((name) => {
+    const place = places.find((p) => p === name);
+    if (!place) throw new UsageError(`--dropout-at "${name}": no such place; use ${places.join(", ")}`);
+    return place;
+  });
+  return { trainMode: { ...(dropout !== undefined && { dropout }), ...(at && { dropoutAt: at }) } };
+}
 
 function lossOf(flags: Flags): PatchOptions["loss"] {
   if (flags.lossOutput !== undefined) {
@@ -136,6 +163,7 @@ function refuseClassOptions(flags: Flags, given: string): void {
 }
 
 function listing(report: PatchReport): string[] {
+  const restored = report.restored.map(({ message }) => `restored: ${message}`);
   const { folder, trainableElements, trainableParameters, parameters, dropouts, buffers } = report;
   const frozen = parameters - trainableParameters;
   const also = [
@@ -144,6 +172,7 @@ function listing(report: PatchReport): string[] {
     ...(buffers > 0 ? [counted(buffers, "running statistic")] : []),
   ];
   return [
+    ...restored,
     [
       `${folder}: trains ${grouped(trainableElements)} parameters in ${counted(trainableParameters, "tensor")}`,
       ...also,
