@@ -57,6 +57,16 @@ export {
   type Values,
 } from "./train/metrics.js";
 
+// Analysis
+export { writeSurface, type SurfaceFiles } from "./pack/surface.js";
+export { LossSurface, type Block } from "./analysis/surface.js";
+export { sharpness, type Layer, type Sharpness, type SharpnessOptions } from "./analysis/sharpness.js";
+export type { Vector, SymmetricOperator } from "./analysis/vector.js";
+export type { Estimate } from "./analysis/trace.js";
+export type { Extremes, Ritz } from "./analysis/lanczos.js";
+export type { Spectrum } from "./analysis/density.js";
+export type { Landscape } from "./analysis/landscape.js";
+
 // Data
 export { readExamples, type ExampleOptions, type Examples } from "./data/examples.js";
 export type { Labels, LabelSpec } from "./data/labels.js";

@@ -90,3 +90,16 @@ export async function loadWeights(runtime: PackageRuntime, file: string): Promis
   });
   await runtime.write(values);
 }
+
+/** CurvSAM's curvature state h over `blocks`, where the file has it: a checkpoint of a package with curvature. */
+export function curvatureIn(
+  file: string,
+  blocks: readonly { name: string; start: number; end: number }[],
+): Float32Array | null {
+  return SafetensorsFile.using(file, (state) => {
+    if (!blocks.every(({ name }) => state.entries.has(`curvature/${name}`))) return null;
+    const h = new Float32Array(blocks.at(-1)?.end ?? 0);
+    for (const { name, start, end } of blocks) state.readInto(`curvature/${name}`, bytesOf(h.subarray(start, end)));
+    return h;
+  });
+}

@@ -7,9 +7,6 @@ import type { LossOptions } from "../frontend/losses.js";
 import type { Restored, TrainModeOptions } from "../frontend/train_mode.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { compose, partsOf } from "../optim/compose.js";
-import { decomposeBatchNorms } from "../passes/batch_norms.js";
-import { shapesFromInputs } from "../passes/shapes.js";
-import { simplify } from "../passes/simplify.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
@@ -27,6 +24,7 @@ import {
 } from "./phases.js";
 import type { Recipe } from "./ports.js";
 import { stepGraph } from "./step.js";
+import { tidy } from "./tidy.js";
 import { variantsOf } from "./variants.js";
 
 export interface PatchOptions {
@@ -173,14 +171,6 @@ export function* emitGraphs(recipe: Recipe): Generator<[name: string, graph: Gra
       yield [refresh.name, tidy(refreshGraph(recipe, part, options, refresh))];
     }
   }
-}
-
-function tidy(emitted: Graph): Graph {
-  const graph = decomposeBatchNorms(emitted);
-  // Else an activation is kept through the backward pass only so that its shape can be read.
-  shapesFromInputs(graph);
-  simplify(graph);
-  return graph;
 }
 
 const isPackage = (folder: string): boolean => existsSync(join(folder, manifestFile));

@@ -1,6 +1,5 @@
-import { fileURLToPath } from "node:url";
-import type { TopLevelSpec } from "vega-lite";
 import { check } from "../util/assert.js";
+import { drawSpec, style, type Drawing } from "./draw.js";
 
 /** A curve: points in the order of x. A y that is not finite breaks the line. */
 export interface Series {
@@ -39,11 +38,6 @@ export interface Figure extends Omit<LineChart, keyof Panel> {
   panels: readonly Panel[];
 }
 
-export interface Drawing {
-  svg: string;
-  png: Buffer;
-}
-
 /** Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision. */
 const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"];
 /** Lines differ in their dashes too, for print without colour. */
@@ -56,11 +50,9 @@ const dashes = [
   [12, 4],
   [1, 3],
 ];
-const fonts = "Arimo, Liberation Sans, Helvetica, Arial, sans-serif";
 const mostPoints = 2000;
 /** Up to so many points, each is marked. */
 const mostMarked = 30;
-const pixelRatio = 2;
 
 interface Row {
   x: number;
@@ -145,49 +137,12 @@ function panelSpec(panel: Panel, width: number, height: number): object {
 
 function figureSpec({ title, subtitle, panels, width = 640, height = 320 }: Figure): object {
   return {
-    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     description: subtitle === undefined ? title : `${title}: ${subtitle}`,
-    background: "white",
-    padding: 16,
     title: { text: title, ...(subtitle === undefined ? {} : { subtitle }) },
     vconcat: panels.map((panel) => panelSpec(panel, width, height)),
     spacing: 28,
     resolve: { scale: { color: "independent", strokeDash: "independent" } },
-    config: {
-      font: fonts,
-      title: {
-        anchor: "start",
-        frame: "group",
-        fontSize: 18,
-        fontWeight: "bold",
-        subtitleFontSize: 13,
-        subtitleColor: "#444",
-        offset: 14,
-      },
-      axis: {
-        labelFontSize: 12,
-        titleFontSize: 13,
-        titleFontWeight: "normal",
-        titlePadding: 10,
-        labelFlush: false,
-        labelColor: "#222",
-        titleColor: "#222",
-        gridColor: "#E3E3E3",
-        domainColor: "#888",
-        tickColor: "#888",
-      },
-      axisY: { minExtent: 40 },
-      legend: {
-        orient: "top",
-        direction: "horizontal",
-        labelFontSize: 13,
-        labelLimit: 320,
-        columnPadding: 24,
-        offset: 8,
-      },
-      line: { strokeJoin: "round", invalid: "break-paths-show-domains" },
-      view: { stroke: null },
-    },
+    ...style,
   };
 }
 
@@ -204,26 +159,10 @@ export async function drawFigure(figure: Figure): Promise<Drawing> {
       `chart "${figure.title}": two series have one name: ${names.join(", ")}`,
     );
   }
-  // Loaded when first drawn: together they take longer to load than most commands to run.
-  const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
-  const compiled = vegaLite.compile(figureSpec(figure) as TopLevelSpec).spec;
-  const view = new vega.View(vega.parse(compiled), { renderer: "none" });
-  const svg = await view.toSVG();
-  view.finalize();
-  return { svg, png: await rasterize(svg) };
+  return drawSpec(figureSpec(figure));
 }
 
 /** Draws one panel with lines: SVG text, and a PNG of twice its size in pixels. */
 export function lineChart({ x, y, series, ...frame }: LineChart): Promise<Drawing> {
   return drawFigure({ ...frame, panels: [{ x, y, series }] });
-}
-
-async function rasterize(svg: string): Promise<Buffer> {
-  const { Resvg } = await import("@resvg/resvg-js");
-  const fontFiles = [
-    import.meta.resolve("@expo-google-fonts/arimo/400Regular/Arimo_400Regular.ttf"),
-    import.meta.resolve("@expo-google-fonts/arimo/700Bold/Arimo_700Bold.ttf"),
-  ].map((url) => fileURLToPath(url));
-  const font = { loadSystemFonts: false, fontFiles, defaultFontFamily: "Arimo", sansSerifFamily: "Arimo" };
-  return new Resvg(svg, { font, fitTo: { mode: "zoom", value: pixelRatio } }).render().asPng();
 }

@@ -1,12 +1,13 @@
 import { Command, Option } from "commander";
 import type { PatchOptions, PatchReport } from "../../pack/patch.js";
 import type { CommandBuilder } from "../context.js";
+import { places } from "../../frontend/places.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
 import { globs, refuseUnmatched } from "../globs.js";
-import { places } from "../../frontend/places.js";
 import { optimizerOptions, type OptimizerFlags } from "../optimizer.js";
-import { assignments, integer, list, number, numbers } from "../parse.js";
+import { addLossOptions, lossOf, type LossFlags } from "../loss.js";
+import { assignments, integer, list, number } from "../parse.js";
 
 const help = `
 Globs select parameters by name; * stands for any characters. Without further
@@ -19,14 +20,8 @@ Examples:
   $ curvsam patch model.onnx -o out --loss cross-entropy --base adamw --no-decay "*.bias,*LayerNorm*"
   $ curvsam patch model.onnx -o out --loss-output loss --optimizer none --base sgd --momentum 0.9`;
 
-interface Flags extends OptimizerFlags {
+interface Flags extends OptimizerFlags, LossFlags {
   output: string;
-  loss?: "cross-entropy" | "mse" | "bce-with-logits";
-  logits?: string;
-  lossOutput?: string;
-  labelSmoothing?: number;
-  classWeights?: number[];
-  ignoreIndex?: number;
   train?: string[];
   freeze?: string[];
   /** Of --no-decay: commander reads the name so; true where the option is not given. */
@@ -39,25 +34,16 @@ interface Flags extends OptimizerFlags {
   json?: true;
 }
 
-export const command: CommandBuilder = (context) =>
-  new Command("patch")
+export const command: CommandBuilder = (context) => {
+  const command = new Command("patch")
     .helpGroup("Training packages:")
     .summary("make a training package out of a model")
     .description(
       "Adds loss, gradient and optimizer to a model: writes a folder of ONNX graphs that any ONNX Runtime trains.",
     )
     .argument("<model>", "an ONNX file, with its weights inside or beside it")
-    .requiredOption("-o, --output <folder>", "where to write the package")
-    .addOption(new Option("--loss <kind>", "the loss to add").choices(["cross-entropy", "mse", "bce-with-logits"]))
-    .option("--logits <output>", "the output that the loss compares with the labels (default: the only one)")
-    .addOption(new Option("--loss-output <output>", "an output that is the loss already").conflicts(["loss", "logits"]))
-    .option(
-      "--label-smoothing <e>",
-      "cross-entropy: share of the target spread over all classes",
-      number({ min: 0, max: 1 }),
-    )
-    .option("--class-weights <w,…>", "cross-entropy: one weight per class", numbers({ min: 0 }))
-    .option("--ignore-index <id>", "cross-entropy: rows of this label count for nothing", integer())
+    .requiredOption("-o, --output <folder>", "where to write the package");
+  return addLossOptions(command)
     .option("--optimizer <name>", "the perturbation: none, sam or curvsam", "curvsam")
     .option("--base <name>", "what takes the step: sgd or adamw", "sgd")
     .option("--lr <x>", "learning rate", number({ min: 0 }))
@@ -113,6 +99,7 @@ export const command: CommandBuilder = (context) =>
       if (flags.json) context.printJson(report);
       else for (const line of listing(report)) context.print(line);
     });
+};
 
 function trainModeOf({ trainMode, dropout, dropoutAt }: Flags): Pick<PatchOptions, "trainMode"> {
   if (!trainMode) {
@@ -127,39 +114,6 @@ function trainModeOf({ trainMode, dropout, dropoutAt }: Flags): Pick<PatchOption
     return place;
   });
   return { trainMode: { ...(dropout !== undefined && { dropout }), ...(at && { dropoutAt: at }) } };
-}
-
-function lossOf(flags: Flags): PatchOptions["loss"] {
-  if (flags.lossOutput !== undefined) {
-    refuseClassOptions(flags, "--loss-output");
-    return { kind: "output", output: flags.lossOutput };
-  }
-  if (flags.loss === undefined)
-    throw new UsageError("--loss is missing; give one, or name the model's own with --loss-output");
-  const logits = flags.logits === undefined ? {} : { logits: flags.logits };
-  if (flags.loss !== "cross-entropy") {
-    refuseClassOptions(flags, `--loss ${flags.loss}`);
-    return { kind: flags.loss, ...logits };
-  }
-  return {
-    kind: "cross-entropy",
-    ...logits,
-    ...(flags.labelSmoothing !== undefined && { labelSmoothing: flags.labelSmoothing }),
-    ...(flags.classWeights !== undefined && { classWeights: flags.classWeights }),
-    ...(flags.ignoreIndex !== undefined && { ignoreIndex: flags.ignoreIndex }),
-  };
-}
-
-function refuseClassOptions(flags: Flags, given: string): void {
-  const { labelSmoothing, classWeights, ignoreIndex } = flags;
-  const options = {
-    "--label-smoothing": labelSmoothing,
-    "--class-weights": classWeights,
-    "--ignore-index": ignoreIndex,
-  };
-  for (const [flag, value] of Object.entries(options)) {
-    if (value !== undefined) throw new UsageError(`${flag} belongs to --loss cross-entropy, not to ${given}`);
-  }
 }
 
 function listing(report: PatchReport): string[] {
