@@ -16,6 +16,13 @@ export type { ExportWarning } from "./frontend/audit.js";
 // Training packages
 export { patch, type PatchOptions, type PatchReport } from "./pack/patch.js";
 export { exportModel } from "./pack/export.js";
+export {
+  readStateDict,
+  writeStateDict,
+  type LoadedTensor,
+  type StateDictOptions,
+  type StateDictReport,
+} from "./pack/torch.js";
 export { readManifest, type Manifest } from "./format/manifest.js";
 export type { LossOptions } from "./frontend/losses.js";
 

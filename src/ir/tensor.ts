@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { check, invariant } from "../util/assert.js";
 import { byteLength, type DType } from "../util/dtype.js";
+import { bfloatToNumber, halfToNumber } from "../util/half.js";
 import { sizeOf } from "../util/shape.js";
 
 /** Bytes that stay in a file until someone reads them. */
@@ -127,19 +128,4 @@ export class Tensor {
   static int64s(values: readonly number[]): Tensor {
     return Tensor.of("int64", [values.length], values);
   }
-}
-
-function halfToNumber(h: number): number {
-  const sign = h & 0x8000 ? -1 : 1;
-  const exponent = (h >> 10) & 31;
-  const fraction = h & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-function bfloatToNumber(h: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setUint32(0, h * 65536);
-  return view.getFloat32(0);
 }

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { SafetensorsFile, writeSafetensors } from "../../src/format/safetensors.js";
 import { curvsam, type CliResult } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
@@ -150,6 +151,39 @@ describe("curvsam train, eval and export", function () {
     expect(readdirSync(join(at("early"), "checkpoints"))).to.have.members(["checkpoint-6", "checkpoint-12"]);
   });
 
+  it("exports a PyTorch state dict, and starts from one", async () => {
+    const dict = at("state.safetensors");
+    const written = await curvsam(["export", out, "--run", at("whole"), "-o", dict]);
+    expect([written.code, written.stderr]).to.deep.equal([0, ""]);
+    // Of an encoder alone, without its prefix and head, as a base model is published.
+    const base = at("base.safetensors");
+    SafetensorsFile.using(dict, (file) =>
+      writeSafetensors(
+        base,
+        [...file.entries].flatMap(([name, { dtype, shape }]) =>
+          name.startsWith("roberta.") ? { name: name.slice(8), dtype, shape, bytes: file.bytes(name) } : [],
+        ),
+      ),
+    );
+    const started = await train("started", "--init", base, "--lr", "0", "--max-steps", "1");
+    expect([started.code, started.stderr]).to.deep.equal([0, ""]);
+    expect(started.stdout.split("\n").slice(0, 2)).to.deep.equal([
+      `--init ${base}: 37 tensors taken, no prefix there for "roberta." here`,
+      "not in it, and left as they are: classifier.dense.weight, classifier.dense.bias, classifier.out_proj.weight, classifier.out_proj.bias",
+    ]);
+    const tensors = (path: string, prefix: string) =>
+      SafetensorsFile.using(path, (file) =>
+        [...file.entries.keys()]
+          .filter((n) => n.startsWith(prefix))
+          .map((n) => [n, Buffer.from(file.bytes(n))] as const),
+      );
+    const weights = (run: string): string => join(at(run), "weights.safetensors");
+    expect(tensors(weights("started"), "roberta.")).to.deep.equal(tensors(weights("whole"), "roberta."));
+    expect(tensors(weights("started"), "classifier.")).to.deep.equal(
+      tensors(join(out, "weights.safetensors"), "classifier."),
+    );
+  });
+
   it("stops after steps that are not finite, and keeps the last good checkpoint", async () => {
     const first = await train("diverged", "--max-steps", "2", "--save-every", "2");
     expect(first.code).to.equal(0);
@@ -187,6 +221,9 @@ describe("curvsam train, eval and export", function () {
       /--patience needs evaluations; name their data with --eval/,
       ["--patience", "2"],
     ],
+    ["two beginnings", 2, /--init starts a run and --resume/, ["--init", "x.safetensors", "--resume"]],
+    ["a state dict that is not there", 1, /x\.safetensors: cannot read: no such file/, ["--init", "x.safetensors"]],
+    ["a glob of nothing to leave out", 1, /--init-skip "head\*" matches no/, ["--init", "x", "--init-skip", "head*"]],
     ["a mode without a metric", 2, /--metric-mode belongs to --metric/, ["--metric-mode", "min"]],
     ["a schedule of no one", 2, /constant, linear, cosine/, ["--schedule", "cubic"]],
     ["a resume of nothing", 1, /no checkpoint is there/, ["--resume"]],

@@ -1,19 +1,25 @@
 import { existsSync, statSync } from "node:fs";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { UserError } from "../../util/assert.js";
 import type { CommandBuilder } from "../context.js";
+import { UsageError } from "../failure.js";
 import { bytes } from "../format.js";
+import { layerLine } from "../state_dict.js";
 
 const help = `
 Examples:
   $ curvsam export out -o finetuned.onnx
   $ curvsam export out --weights run/weights.safetensors -o finetuned.onnx
-  $ curvsam export out --weights out/run/checkpoints/checkpoint-40 -o finetuned.onnx`;
+  $ curvsam export out --weights out/run/checkpoints/checkpoint-40 -o finetuned.onnx
+  $ curvsam export out -o model.safetensors
+  $ curvsam export out -o model.safetensors --like pretrained.safetensors`;
 
 interface Flags {
   output: string;
   run?: string;
   weights?: string;
+  format?: "onnx" | "safetensors";
+  like?: string;
   force?: true;
 }
 
@@ -22,15 +28,23 @@ export const command: CommandBuilder = (context) =>
     .helpGroup("Training packages:")
     .summary("write the fine-tuned model")
     .description(
-      "Writes the package's model with its new weights: one ONNX file with the source model's inputs and outputs.",
+      "Writes the package's model with its new weights: one ONNX file with the source model's inputs and outputs, or a PyTorch state dict in safetensors.",
     )
     .argument("<package>", "a folder that curvsam patch wrote")
-    .requiredOption("-o, --output <file>", "the ONNX file to write")
+    .requiredOption("-o, --output <file>", "the file to write, .onnx or .safetensors")
     .option("--run <folder>", "the run whose weights to take (default: run in the package)")
     .option("--weights <path>", "safetensors or a checkpoint to take (default: the run's, else the package's own)")
+    .addOption(
+      new Option("--format <name>", "what to write (default: by the file's name)").choices(["onnx", "safetensors"]),
+    )
+    .option("--like <file>", "safetensors: a state dict whose names and layouts to take; its other tensors are copied")
     .option("--force", "replace the file")
     .addHelpText("after", help)
     .action(async (folder: string, flags: Flags) => {
+      const format = flags.format ?? (/\.safetensors$/i.test(flags.output) ? "safetensors" : "onnx");
+      if (flags.like !== undefined && format === "onnx") {
+        throw new UsageError("--like belongs to safetensors; name the file so, or say --format safetensors");
+      }
       if (existsSync(flags.output) && !flags.force) {
         throw new UserError(
           `${flags.output}: the file exists already; choose another name, or replace it with --force`,
@@ -44,7 +58,14 @@ export const command: CommandBuilder = (context) =>
         flags.weights === undefined
           ? new RunFolder(folder, flags.run).weightsToTake(flags.run !== undefined)
           : weightsAt(flags.weights);
-      exportModel(folder, flags.output, weights === undefined ? {} : { weights });
+      const from = weights === undefined ? {} : { weights };
+      if (format === "onnx") exportModel(folder, flags.output, from);
+      else {
+        const { writeStateDict } = await import("../../pack/torch.js");
+        const like = flags.like === undefined ? {} : { like: flags.like };
+        const { byLayer, transposed } = writeStateDict(folder, flags.output, { ...from, ...like });
+        if (byLayer.length > 0) context.note(`curvsam: ${layerLine(byLayer, transposed)}`);
+      }
       const origin = weights ?? "the package's own weights";
       context.print(`${flags.output}: ${bytes(statSync(flags.output).size)}, ${origin}`);
     });

@@ -6,9 +6,11 @@ import type { FitResult } from "../../train/options.js";
 import { onFile } from "../../util/files.js";
 import type { CommandBuilder } from "../context.js";
 import type { DataFlags } from "../dataset.js";
+import { UsageError } from "../failure.js";
 import { counted, metricsText } from "../format.js";
 import { addDataOptions, addRuntimeOptions, runtimeOptions, type RuntimeFlags } from "../options.js";
-import { integer } from "../parse.js";
+import { integer, list } from "../parse.js";
+import { initLines, warmStart } from "../state_dict.js";
 import {
   addGoalOptions,
   addHyperOptions,
@@ -27,6 +29,7 @@ same command with --resume goes on from it, bit for bit.
 Examples:
   $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --epochs 3 --eval dev.tsv
   $ curvsam train out --data pairs.tsv --tokenizer tokenizer.json --text sentence1 --text-pair sentence2 --label label
+  $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --init model.safetensors
   $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --resume`;
 
 interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags {
@@ -43,6 +46,8 @@ interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags {
   dropLast?: true;
   output?: string;
   resume?: string | true;
+  init?: string;
+  initSkip?: string[];
   json?: true;
 }
 
@@ -67,10 +72,13 @@ export const command: CommandBuilder = (context) => {
     .option("--drop-last", "leave out an epoch's last batch where it is smaller")
     .option("--output <folder>", "the run's folder (default: run in the package)")
     .option("--resume [checkpoint]", "go on from the run's last checkpoint, or from this one")
+    .option("--init <file>", "start from these PyTorch weights (safetensors), names and layouts matched")
+    .option("--init-skip <globs>", "parameters that --init leaves as they are, a head say", list)
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (folder: string, flags: Flags) => {
       const goal = goalOptions(flags, flags.eval !== undefined);
+      refuseIdle(flags);
       const [{ RunFolder }, { PackageRuntime }, { fit }, { usualMeasure }, dataset] = await Promise.all([
         import("../run.js"),
         import("../../runtime/runtime.js"),
@@ -100,6 +108,10 @@ export const command: CommandBuilder = (context) => {
           source: dataset.batches(manifest, heldOut, tokenizer, { batchSize }),
           ...(measure && { measure }),
         };
+        const init = flags.init === undefined ? undefined : await warmStart(runtime, flags.init, flags.initSkip);
+        if (flags.init !== undefined && init && !flags.json) {
+          for (const line of initLines(flags.init, init)) context.print(line);
+        }
         const isNew = !existsSync(run.path);
         onFile(run.path, "write", () => mkdirSync(run.path, { recursive: true }));
         let result: FitResult;
@@ -134,13 +146,21 @@ export const command: CommandBuilder = (context) => {
           throw error;
         }
         await runtime.saveWeights(run.weights);
-        if (flags.json) context.printJson({ run: run.path, weights: run.weights, ...result });
+        if (flags.json) context.printJson({ run: run.path, weights: run.weights, ...(init && { init }), ...result });
         else for (const line of closing(result, run.weights)) context.print(line);
       } finally {
         await runtime.close();
       }
     });
 };
+
+function refuseIdle({ init, initSkip, resume }: Flags): void {
+  if (init !== undefined && resume !== undefined) {
+    throw new UsageError("--init starts a run and --resume goes on with one; give one of them");
+  }
+  if (init === undefined && initSkip !== undefined)
+    throw new UsageError("--init-skip belongs to --init, which is missing");
+}
 
 const summaryText = ({ loss, metrics }: EvaluationSummary): string => metricsText({ loss, ...metrics });
 
