@@ -5,6 +5,7 @@ import { none } from "./ascent/none.js";
 import { sam } from "./ascent/sam.js";
 import { curvsam } from "./ascent/curvsam.js";
 import { sgd } from "./base/sgd.js";
+import { shampoo } from "./base/shampoo.js";
 import { adamw } from "./base/adamw.js";
 import { plain } from "./combine/plain.js";
 import type { Ascent, Base, Combine, Curvature, HyperSpec, Part, StateLayout } from "./part.js";
@@ -12,7 +13,7 @@ import type { Ascent, Base, Combine, Curvature, HyperSpec, Part, StateLayout } f
 /** Everything that `--optimizer`, `--combine` and `--base` accept. */
 export const ascents: readonly Ascent[] = [none, sam, curvsam];
 export const combines: readonly Combine[] = [plain];
-export const bases: readonly Base[] = [sgd, adamw];
+export const bases: readonly Base[] = [sgd, adamw, shampoo];
 
 /** One optimizer: its parts with their options settled. */
 export interface Optimizer {

@@ -2,6 +2,7 @@ import type { Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { invariant } from "../util/assert.js";
+import type { DType } from "../util/dtype.js";
 
 /** One step of the iteration: T = a (I − c M). */
 interface RootStep {
@@ -37,8 +38,8 @@ export function rootSteps(p: number, floor: number, tolerance: number): RootStep
 export interface RootOptions {
   /** Eigenvalues below this share of the largest count as if they lay about there: X stays below 3 (floor · λmax)^(−1/p). */
   floor: number;
-  /** Added to the diagonal, as a share of λmax: what float32 needs. */
-  ridge?: number;
+  /** Added to the diagonal, as a share of λ̄: what float32 needs. A scalar. */
+  ridge?: Value;
 }
 
 /**
@@ -51,16 +52,16 @@ export interface RootOptions {
  * n^(1/8) λmax. X scales as A^(−1/p) does; a zero matrix gives I (ours). In the dtype of A: float64 has max|X²AX² − I|
  * about 1e-10 at condition 1e6, float32 5e-5 at 1e4.
  */
-export function inverseRoot(b: RuleBuilder, a: Value, p: number, { floor, ridge = 0 }: RootOptions): Value {
+export function inverseRoot(b: RuleBuilder, a: Value, p: number, { floor, ridge }: RootOptions): Value {
   invariant(p >= 1 && Number.isInteger(Math.log2(p)), `inverse roots of order ${p}: a power of two expected`);
   const double = a.dtype === "float64";
   const eye = identity(b, a);
   const [peak, isZero] = nonZero(b, reduceMatrix(b, "ReduceMax", e.abs(b, a)));
   const unit = e.div(b, a, peak);
   const [bound] = nonZero(b, largestEigenvalue(b, unit));
-  const above = e.scale(b, bound, 1 + ridge + (double ? 1e-12 : 1e-5));
-  const shifted = ridge === 0 ? unit : e.add(b, unit, e.mul(b, e.scale(b, bound, ridge), eye));
-  let m = e.div(b, shifted, above);
+  const added = ridge && e.mul(b, bound, e.cast(b, ridge, a.dtype));
+  const above = e.scale(b, added ? e.add(b, bound, added) : bound, 1 + (double ? 1e-12 : 1e-5));
+  let m = e.div(b, added ? shifted(b, unit, added) : unit, above);
   let x: Value | null = null;
   const steps = rootSteps(p, floor, double ? 1e-12 : 1e-6);
   steps.forEach((step, i) => {
@@ -102,6 +103,9 @@ export function identity(b: RuleBuilder, like: Value): Value {
   return e.cast(b, e.equal(b, e.unsqueeze(b, ids, [-1]), ids), like.dtype);
 }
 
-/** `emit` on `x` in float64, its result back in the dtype of `x`. */
-export const inFloat64 = (b: RuleBuilder, x: Value, emit: (x: Value) => Value): Value =>
-  e.cast(b, emit(e.cast(b, x, "float64")), x.dtype);
+/** A + by · I, for `by` a scalar or one number a matrix [*, 1, 1]. */
+export const shifted = (b: RuleBuilder, a: Value, by: Value): Value => e.add(b, a, e.mul(b, by, identity(b, a)));
+
+/** `emit` on `x` in another dtype, its result back in that of `x`. */
+export const computedIn = (b: RuleBuilder, dtype: DType, x: Value, emit: (x: Value) => Value): Value =>
+  e.cast(b, emit(e.cast(b, x, dtype)), x.dtype);

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { newModel, tensorType, type Value } from "../../src/ir/graph.js";
 import { newBuilder } from "../../src/ops/builder.js";
 import type { RuleBuilder } from "../../src/ops/rule.js";
-import { inFloat64, inverseRoot, rootSteps } from "../../src/optim/linalg.js";
+import { computedIn, inverseRoot, rootSteps } from "../../src/optim/linalg.js";
 import { serializeModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
 import type { DType } from "../../src/util/dtype.js";
@@ -70,7 +70,7 @@ describe("inverse roots by products of matrices", () => {
         ),
       ]);
       const x = await onRuntime(stack("float32", n, [withSpectrum(spectrum, 3)]), (b, v) =>
-        inverseRoot(b, v, 4, { floor: 1e-4, ridge: 1e-4 }),
+        inverseRoot(b, v, 4, { floor: 1e-4, ridge: b.scalar(1e-4) }),
       );
       expect(departure(x, x, shifted, x, x)).to.be.below(1e-3);
     });
@@ -126,7 +126,7 @@ describe("inverse roots by products of matrices", () => {
 
   it("casts to float64 and back", async () => {
     const a = stack("float32", 3, [withSpectrum([1, 0.5, 1e-3], 7)]);
-    const x = await onRuntime(a, (b, v) => inFloat64(b, v, (d) => inverseRoot(b, d, 1, { floor: 1e-10 })));
+    const x = await onRuntime(a, (b, v) => computedIn(b, "float64", v, (d) => inverseRoot(b, d, 1, { floor: 1e-10 })));
     expect(x.dtype).to.equal("float32");
     expect(departure(x, a)).to.be.below(1e-4);
   });

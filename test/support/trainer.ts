@@ -1,0 +1,102 @@
+import type { Source } from "../../src/frontend/objective.js";
+import type { Graph } from "../../src/ir/graph.js";
+import { compose, partsOf, type Optimizer } from "../../src/optim/compose.js";
+import { gradientGraph, refreshGraph } from "../../src/pack/phases.js";
+import { parameterInfos, type Recipe } from "../../src/pack/ports.js";
+import { stepGraph } from "../../src/pack/step.js";
+import { variantsOf } from "../../src/pack/variants.js";
+import { must } from "../../src/util/assert.js";
+import { sizeOf } from "../../src/util/shape.js";
+import { array, scalar, type Array64 } from "../reference/array.js";
+import { outputsOf } from "../reference/evaluate.js";
+import type { Vectors } from "../reference/optimizers.js";
+
+export type Feeds = Record<string, Array64>;
+
+/** The graphs of an optimizer over a source, evaluated in float64 on the schedule, and the state that goes round. */
+export class Trainer {
+  readonly recipe: Recipe;
+  readonly names: string[];
+  readonly feeds: Feeds = {};
+  private readonly graphs = new Map<string, Graph>();
+  private readonly gradients: Graph;
+
+  constructor(
+    readonly source: Source,
+    readonly optimizer: Optimizer,
+    hyper: Readonly<Record<string, number>> = {},
+  ) {
+    this.recipe = { source, optimizer, groupedHyper: new Set() };
+    this.names = source.parameters.map((p) => p.name);
+    for (const p of source.parameters) {
+      const tensor = must(source.graph.initializers.get(p.value), p.name);
+      this.feeds[p.name] = array("float32", tensor.dims, tensor.numbers());
+    }
+    for (const p of parameterInfos(source).values()) {
+      for (const t of optimizer.state.tensors) {
+        const shape = t.shape ? t.shape(p) : p.shape;
+        if (!shape) continue;
+        const n = shape.at(-1) ?? 1;
+        const data = Float64Array.from({ length: sizeOf(shape) }, (_, i) =>
+          !t.identity || (i % (n * n)) % (n + 1) === 0 ? t.fill : 0,
+        );
+        this.feeds[`${t.kind}/${p.name}`] = array("float32", shape, data);
+      }
+    }
+    const set = (name: string, x: number): void => void (this.feeds[name] = scalar(x, "float32"));
+    set("state/step", 0);
+    for (const s of optimizer.state.scalars) set(`state/${s.name}`, s.fill);
+    for (const h of optimizer.hyper) set(`hyper/${h.name}`, hyper[h.name] ?? h.default);
+    this.gradients = gradientGraph({ ...this.recipe, optimizer: compose("none", "sgd") });
+  }
+
+  /** Step t: what needs no batch first, then the fused graph. Returns the outputs of the latter. */
+  run(t: number, batch: Feeds): Feeds {
+    for (const { part, options } of partsOf(this.optimizer)) {
+      for (const refresh of part.refreshes?.(options) ?? []) {
+        const since = t - refresh.offset(options);
+        if (since < 0 || since % refresh.every(options) !== 0) continue;
+        this.keep(
+          outputsOf(
+            this.graph(refresh.name, () => refreshGraph(this.recipe, part, options, refresh)),
+            this.feeds,
+          ),
+        );
+      }
+    }
+    const variant = must(
+      variantsOf(this.optimizer).find(({ every }) => t % every === 0),
+      `a variant for step ${t}`,
+    );
+    const graph = this.graph(variant.name, () => stepGraph(this.recipe, variant));
+    return this.keep(outputsOf(graph, { ...this.feeds, ...batch }));
+  }
+
+  /** ∇L on the batch at weights w. */
+  gradient(w: Vectors, batch: Feeds): Float64Array[] {
+    const at = Object.fromEntries(
+      this.names.map((n, k) => [n, array("float32", must(this.feeds[n], n).dims, must(w[k], n))]),
+    );
+    const out = outputsOf(this.gradients, { ...this.feeds, ...batch, ...at });
+    return this.names.map((n) => must(out[`grad/${n}`], n).data);
+  }
+
+  weights(): Float64Array[] {
+    return this.names.map((n) => must(this.feeds[n], n).data);
+  }
+
+  shapes(): (readonly number[])[] {
+    return this.names.map((n) => must(this.feeds[n], n).dims);
+  }
+
+  private graph(name: string, emit: () => Graph): Graph {
+    const graph = this.graphs.get(name) ?? emit();
+    this.graphs.set(name, graph);
+    return graph;
+  }
+
+  private keep(out: Feeds): Feeds {
+    for (const [name, x] of Object.entries(out)) if (name.startsWith("next/")) this.feeds[name.slice(5)] = x;
+    return out;
+  }
+}
