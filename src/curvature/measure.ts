@@ -1,5 +1,6 @@
 import type { Value } from "../ir/graph.js";
 import type { RuleBuilder } from "../ops/rule.js";
+import type { ParameterInfo } from "./parameter.js";
 
 /** Values by parameter name: weights, gradients, one kind of state. */
 export type Params = ReadonlyMap<string, Value>;
@@ -27,6 +28,8 @@ export interface Point {
 /** What a measurement is emitted from: one micro-batch at the point where the gradient is taken. */
 export interface MeasureContext {
   b: RuleBuilder;
+  /** The trainable parameters, by name. */
+  parameters: ReadonlyMap<string, ParameterInfo>;
   /** The trainable parameters at the point. */
   w: Params;
   at: Point;
@@ -41,8 +44,8 @@ export interface MeasureContext {
 /** A kind of tensor that a measurement gives, `<kind>/<param>`; of the parameter's shape unless it says another. */
 export interface MeasuredKind {
   kind: string;
-  /** Shape for the parameter of that name, or null where it has none of this kind. */
-  shape?: (parameter: string) => readonly number[] | null;
+  /** Shape for a parameter, or null where it has none of this kind. */
+  shape?: (p: ParameterInfo) => readonly number[] | null;
 }
 
 /**

@@ -15,18 +15,12 @@
  */
 import type { ZodObject, z } from "zod";
 import type { Measure, Measured, Params } from "../curvature/measure.js";
+import type { ParameterInfo } from "../curvature/parameter.js";
 import type { Value } from "../ir/graph.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import type { DType } from "../util/dtype.js";
 
-export type { Params };
-
-/** What parts know of a trainable parameter. */
-export interface ParameterInfo {
-  name: string;
-  shape: readonly number[];
-  group: string;
-}
+export type { ParameterInfo, Params };
 
 /** A float32 scalar that the driver feeds at every step, and may change from step to step. */
 export interface HyperSpec {

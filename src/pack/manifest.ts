@@ -122,7 +122,7 @@ function describeHanded({ source, optimizer }: Recipe): ManifestInput["handed"] 
     for (const { kind, shape: of } of measure.gives) {
       if (prefix + kind === "hvp") continue;
       for (const p of parameterInfos(source).values()) {
-        const shape = of ? of(p.name) : p.shape;
+        const shape = of ? of(p) : p.shape;
         if (shape) handed[`${prefix}${kind}/${p.name}`] = { dtype: "float32", shape: [...shape] };
       }
     }

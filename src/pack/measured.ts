@@ -24,6 +24,7 @@ export function emitMeasure(
   const prefix = prefixOf(role);
   return curvature.measure.emit({
     b,
+    parameters: ports.infos,
     w,
     at,
     elsewhere: (moved) => evaluate(b, recipe.source, new Map([...ports.parameters("all"), ...moved]), batch, true),
@@ -61,7 +62,7 @@ export function measuredBefore(ports: Ports, role: Role, curvature: Curvature): 
         curvature.measure?.gives.find((g) => g.kind === kind),
         `the measured "${kind}"`,
       );
-      return ports.like(prefix + kind, shape && ((p) => shape(p.name)));
+      return ports.like(prefix + kind, shape);
     },
     gradient: () => ports.like(perturbed ? "perturbed_grad" : "grad"),
     weight: () => ports.scalar("loss_weight"),

@@ -1,3 +1,4 @@
+import { findLayers } from "../curvature/layers.js";
 import type { Params } from "../curvature/measure.js";
 import { labelNoise, labelsType, type BatchValues, type Source } from "../frontend/objective.js";
 import { tensorType, type Value } from "../ir/graph.js";
@@ -23,12 +24,19 @@ export function staticShape({ dims, name }: Value): readonly number[] {
 }
 
 /** The trainable parameters, as parts see them. */
-export const parameterInfos = (source: Source): Map<string, ParameterInfo> =>
-  new Map(
+export function parameterInfos(source: Source): Map<string, ParameterInfo> {
+  const [first] = source.inputs.values();
+  const lead = (source.loss.kind === "computed" ? source.loss.logits : first)?.shape?.[0];
+  const layers = lead === undefined ? [] : findLayers(source.graph, source.parameters, lead);
+  const layerOf = new Map(layers.map((l) => [l.weight, l]));
+  return new Map(
     source.parameters
       .filter((p) => p.trainable)
-      .map((p) => [p.name, { name: p.name, shape: staticShape(p.value), group: p.group }]),
+      .map(({ name, value, group }) => {
+        return [name, { name, shape: staticShape(value), group, layer: layerOf.get(name) ?? null }];
+      }),
   );
+}
 
 /** Shape of a kind of tensor for one parameter; null where the parameter has none. */
 type ShapeOf = (p: ParameterInfo) => readonly number[] | null;
@@ -36,7 +44,8 @@ type ShapeOf = (p: ParameterInfo) => readonly number[] | null;
 /** The inputs of one emitted graph, by the names of the package format; each is declared when it is first asked for. */
 export class Ports {
   private readonly declared = new Map<string, Value>();
-  private readonly infos: ReadonlyMap<string, ParameterInfo>;
+  /** The trainable parameters, as parts see them. */
+  readonly infos: ReadonlyMap<string, ParameterInfo>;
   constructor(
     readonly b: RuleBuilder,
     readonly recipe: Recipe,
