@@ -77,7 +77,8 @@ export type { Landscape } from "./analysis/landscape.js";
 // Data
 export { readExamples, type ExampleOptions, type Examples } from "./data/examples.js";
 export type { Labels, LabelSpec } from "./data/labels.js";
-export type { TableFormat, TableOptions } from "./data/table.js";
+export type { TableFormat } from "./data/cells.js";
+export type { TableOptions } from "./data/table.js";
 export { Tokenizer, type Encoded, type TokenizerOptions } from "./data/tokenizer.js";
 export { TextBatches, type InputSpec, type TextBatchOptions } from "./data/text_batches.js";
 export type { SamplerOptions } from "./data/sampler.js";

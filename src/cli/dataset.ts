@@ -1,6 +1,7 @@
 import { readExamples, type Examples } from "../data/examples.js";
 import type { LabelSpec } from "../data/labels.js";
 import type { SamplerOptions } from "../data/sampler.js";
+import type { TableFormat } from "../data/cells.js";
 import { TextBatches } from "../data/text_batches.js";
 import { Tokenizer } from "../data/tokenizer.js";
 import type { Manifest } from "../format/manifest.js";
@@ -16,6 +17,9 @@ export interface DataFlags {
   label?: string[];
   labelNames?: string[];
   maxLength?: number;
+  format?: TableFormat;
+  /** Of --no-header: true where it is not given. */
+  header: boolean;
 }
 
 const defaultMaxLength = 128;
@@ -29,6 +33,7 @@ export function dataSettings(manifest: Manifest, flags: DataFlags, before: Parti
   const pair = flags.textPair ?? before.pair;
   const label = flags.label ?? before.label;
   const labelNames = flags.labelNames ?? before.labelNames;
+  const header = flags.header && (before.header ?? true);
   if (label === undefined && Object.keys(manifest.targets).length > 0) {
     throw new UsageError("--label is missing; name the column of the label");
   }
@@ -38,6 +43,7 @@ export function dataSettings(manifest: Manifest, flags: DataFlags, before: Parti
     ...(pair !== undefined && { pair }),
     ...(label !== undefined && { label }),
     ...(labelNames !== undefined && { labelNames }),
+    ...(!header && { header }),
     maxLength: flags.maxLength ?? before.maxLength ?? defaultMaxLength,
   };
 }
@@ -69,10 +75,17 @@ export function openTokenizer(manifest: Manifest, settings: DataSettings): Promi
   return Tokenizer.open(tokenizer, { maxLength, ...(embeddingSize !== undefined && { embeddingSize }) });
 }
 
-export const openExamples = (manifest: Manifest, file: string, settings: DataSettings): Promise<Examples> => {
-  const { text, pair, label, labelNames } = settings;
+export const openExamples = (
+  manifest: Manifest,
+  file: string,
+  settings: DataSettings,
+  format: TableFormat | undefined,
+): Promise<Examples> => {
+  const { text, pair, label, labelNames, header } = settings;
   return readExamples(file, {
     text,
+    ...(format !== undefined && { format }),
+    ...(header !== undefined && { header }),
     ...(pair !== undefined && { pair }),
     ...(label !== undefined && { label }),
     labels: labelSpec(manifest, labelNames),

@@ -1,10 +1,17 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
+import { tableFormats } from "../data/cells.js";
 import type { EngineOptions } from "../runtime/options.js";
 import { integer, list } from "./parse.js";
 
 /** The options that say how a text file is read. */
 export const addDataOptions = (command: Command): Command =>
   command
+    .addOption(
+      new Option("--format <name>", "of the files: tsv, csv, jsonl or parquet (default: by their names)").choices(
+        tableFormats,
+      ),
+    )
+    .option("--no-header", "tsv, csv: the first line is data; columns go by number from 0")
     .option("--tokenizer <file>", "the model's tokenizer.json")
     .option("--text <column>", "the column of the text")
     .option("--text-pair <column>", "the column of the second text")

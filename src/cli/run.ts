@@ -16,6 +16,7 @@ const settingsSchema = z.object({
   pair: z.string().optional(),
   label: z.array(z.string()).optional(),
   labelNames: z.array(z.string()).optional(),
+  header: z.boolean().optional(),
   maxLength: z.int().positive(),
 });
 export type DataSettings = z.output<typeof settingsSchema>;

@@ -1,6 +1,6 @@
 import { check } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
-import { at, type Cell } from "./table.js";
+import { at, type Cell, type Table } from "./cells.js";
 
 /** How a label column is to be read. */
 export type LabelSpec =
@@ -23,32 +23,36 @@ export type Labels =
 /** Where a label stands in its file, for messages. */
 export interface LabelColumn {
   path: string;
+  unit: Table["unit"];
   name: string;
   lines: readonly number[];
   cells: readonly Cell[];
 }
 
 const integer = /^[+-]?\d+$/;
+/** The first names of a list, in quotes. */
+export const some = (names: readonly string[], most = 5): string =>
+  names
+    .slice(0, most)
+    .map((name) => JSON.stringify(name))
+    .join(", ") + (names.length > most ? ", …" : "");
+
 const shown = (cell: Cell | undefined): string => JSON.stringify(cell ?? "");
 
 /** Reads class labels; `UserError` names the line of a label that is no class id or no known class. */
 export function readClasses(column: LabelColumn, spec: LabelSpec & { kind: "class" }): Labels {
   const texts = column.cells.map((cell) => String(cell).trim());
-  const where = (i: number): string => `${at(column.path, column.lines[i])}: label ${shown(column.cells[i])}`;
+  const where = (i: number): string =>
+    `${at(column.path, column.lines[i], column.unit)}: label ${shown(column.cells[i])}`;
   if (spec.names === undefined && integer.test(texts[0] ?? "")) return readIds(texts, where, spec);
 
   const names = spec.names ?? [...new Set(texts)].sort();
   const { count } = spec;
   if (count !== undefined) {
-    const listed =
-      names
-        .slice(0, 5)
-        .map((name) => JSON.stringify(name))
-        .join(", ") + (names.length > 5 ? ", …" : "");
     const source = spec.names ? "given" : `in column ${JSON.stringify(column.name)} of ${column.path}`;
     check(
       spec.names ? names.length === count : names.length <= count,
-      `${names.length} class names ${source} (${listed}), but the model has ${count} classes`,
+      `${names.length} class names ${source} (${some(names)}), but the model has ${count} classes`,
     );
   }
   const idOf = new Map(names.map((name, id) => [name, id]));
@@ -66,11 +70,18 @@ export function readClasses(column: LabelColumn, spec: LabelSpec & { kind: "clas
 function readIds(texts: readonly string[], where: (i: number) => string, spec: LabelSpec & { kind: "class" }): Labels {
   const { count, ignore } = spec;
   const last = count === undefined ? 2 ** 31 - 1 : count - 1;
+  const range = (): string => {
+    if (count === undefined) return "expected a class id from 0 up";
+    const most = texts.reduce((max, text) => Math.max(max, integer.test(text) ? Number(text) : 0), 0);
+    return (
+      `the model has classes 0..${last}` +
+      (most > last ? `; labels run to ${most} here: export the model with ${most + 1} labels, or give its data` : "")
+    );
+  };
   const ids = Int32Array.from(texts, (text, i) => {
     check(integer.test(text), () => `${where(i)} is not an integer, as the labels before it are`);
     const id = Number(text);
-    const range = count === undefined ? "expected a class id from 0 up" : `the model has classes 0..${last}`;
-    check(id === ignore || (id >= 0 && id <= last), () => `${where(i)} is out of range; ${range}`);
+    check(id === ignore || (id >= 0 && id <= last), () => `${where(i)} is out of range; ${range()}`);
     return id;
   });
   return { kind: "class", ids, names: null };
@@ -86,7 +97,7 @@ export function readNumbers(columns: readonly LabelColumn[]): Labels {
       check(
         Number.isFinite(value),
         () =>
-          `${at(column.path, column.lines[i])}: label ${shown(cell)} is not a number (column ${JSON.stringify(column.name)})`,
+          `${at(column.path, column.lines[i], column.unit)}: label ${shown(cell)} is not a number (column ${JSON.stringify(column.name)})`,
       );
       values[i * width + j] = value;
     });

@@ -4,26 +4,15 @@ import { extname } from "node:path";
 import { CsvError } from "csv-parse";
 import { parse } from "csv-parse/sync";
 import { check, UserError } from "../util/assert.js";
-import { didYouMean } from "../util/suggest.js";
-
-export const tableFormats = ["tsv", "csv", "jsonl"] as const;
-export type TableFormat = (typeof tableFormats)[number];
+import { at, locate, unreadable, type Cell, type Table, type TableFormat } from "./cells.js";
+import { readParquet } from "./parquet.js";
 
 export interface TableOptions {
   /** Default: by the file's extension. */
   format?: TableFormat;
-  /** Whether the first line names the columns (default); without it they are called "0", "1", … JSON lines always have names. */
+  /** Whether the first line names the columns (default); without it they are called "0", "1", … JSON lines and Parquet always have names. */
   header?: boolean;
 }
-
-/** The wanted columns of a file. Row i is `columns.get(name)[i]` and ends at line `lines[i]` of the file, counted from 1. */
-export interface Table {
-  path: string;
-  lines: number[];
-  columns: Map<string, Cell[]>;
-}
-
-export type Cell = string | number | boolean;
 
 const extensions: Record<string, TableFormat> = {
   ".tsv": "tsv",
@@ -31,39 +20,38 @@ const extensions: Record<string, TableFormat> = {
   ".csv": "csv",
   ".jsonl": "jsonl",
   ".ndjson": "jsonl",
+  ".parquet": "parquet",
 };
 
-/** `path line 3`: how errors name a row. */
-export const at = (path: string, line: number | undefined): string => `${path} line ${line ?? "?"}`;
-
 /**
- * Reads the columns `wanted` of a TSV file (no quoting, as in GLUE), a CSV file (quoted fields) or JSON lines; the rest of
- * each row is dropped while parsing. Throws `UserError` with the line for what is malformed, and where the file has no rows.
+ * Reads the columns `wanted` of a TSV file (no quoting, as in GLUE), a CSV file (quoted fields), JSON lines or Parquet; the
+ * rest of each row is dropped while parsing. Throws `UserError` with the line for what is malformed, and where the file has no rows.
  */
 export async function readTable(path: string, wanted: readonly string[], options: TableOptions = {}): Promise<Table> {
   const format = options.format ?? extensions[extname(path).toLowerCase()];
   check(
     format !== undefined,
-    `${path}: the format does not show in the file's name; rename it to .tsv, .csv or .jsonl, or say which with --format`,
+    `${path}: the format does not show in the file's name; rename it to .tsv, .csv, .jsonl or .parquet, or say which with --format`,
   );
-  const bytes = await readBytes(path);
-  const header = format !== "jsonl" && (options.header ?? true);
-  const table =
-    format === "jsonl" ? readJsonLines(path, bytes, wanted) : readDelimited(path, bytes, wanted, format, options);
+  const header = (format === "tsv" || format === "csv") && (options.header ?? true);
+  const table = await readAs(format, path, wanted, options);
   check(table.lines.length > 0, `${path}: the data set is empty: it has no rows${header ? " below its header" : ""}`);
   return table;
 }
 
+async function readAs(
+  format: TableFormat,
+  path: string,
+  wanted: readonly string[],
+  options: TableOptions,
+): Promise<Table> {
+  if (format === "parquet") return readParquet(path, wanted);
+  const bytes = await readBytes(path);
+  return format === "jsonl" ? readJsonLines(path, bytes, wanted) : readDelimited(path, bytes, wanted, format, options);
+}
+
 async function readBytes(path: string): Promise<Buffer> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT") throw new UserError(`${path}: no such file`);
-    if (code === "EISDIR") throw new UserError(`${path}: is a folder; expected a file`);
-    throw new UserError(`${path}: cannot be read: ${(error as Error).message}`);
-  }
+  const bytes = await readFile(path).catch((error: unknown) => unreadable(path, error));
   if (!isUtf8(bytes)) {
     const line = firstLineNotUtf8(bytes);
     throw new UserError(`${at(path, line)}: not UTF-8; convert the file, for example with: iconv -f latin1 -t utf-8`);
@@ -86,20 +74,6 @@ function firstLineNotUtf8(bytes: Buffer): number {
     if (!isUtf8(slice)) return line;
   }
   return line;
-}
-
-function locate(path: string, names: readonly string[], wanted: readonly string[], header: boolean): number[] {
-  return wanted.map((name) => {
-    const index = names.indexOf(name);
-    if (index < 0) {
-      const shown = names.slice(0, 20).map((column) => JSON.stringify(column));
-      const list = shown.join(", ") + (names.length > 20 ? `, … (${names.length})` : "");
-      const hint = header ? didYouMean(name, names) : "; without a header, columns go by number from 0";
-      throw new UserError(`${path}: no column ${JSON.stringify(name)}; its columns are ${list}${hint}`);
-    }
-    check(names.lastIndexOf(name) === index, `${path}: two columns are called ${JSON.stringify(name)}; rename one`);
-    return index;
-  });
 }
 
 function readDelimited(
@@ -148,7 +122,7 @@ function readDelimited(
     if (error instanceof CsvError) throw new UserError(`${path}: not valid CSV: ${error.message}`);
     throw error;
   }
-  return { path, lines, columns: new Map(wanted.map((name, i) => [name, cells[i] ?? []])) };
+  return { path, unit: "line", lines, columns: new Map(wanted.map((name, i) => [name, cells[i] ?? []])) };
 }
 
 function readJsonLines(path: string, bytes: Buffer, wanted: readonly string[]): Table {
@@ -175,7 +149,7 @@ function readJsonLines(path: string, bytes: Buffer, wanted: readonly string[]): 
     });
     lines.push(line);
   }
-  return { path, lines, columns: new Map(wanted.map((name, i) => [name, cells[i] ?? []])) };
+  return { path, unit: "line", lines, columns: new Map(wanted.map((name, i) => [name, cells[i] ?? []])) };
 }
 
 function parseJsonObject(text: string, where: string): Record<string, unknown> {

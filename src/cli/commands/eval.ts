@@ -25,7 +25,7 @@ export const command: CommandBuilder = (context) => {
   const command = new Command("eval")
     .helpGroup("Training packages:")
     .summary("measure a package on a text data set")
-    .description("Measures loss and metrics of a package's trained weights on a TSV, CSV or JSON lines file.")
+    .description("Measures loss and metrics of a package's trained weights on a TSV, CSV, JSON lines or Parquet file.")
     .argument("<package>", "a folder that curvsam patch wrote")
     .requiredOption("--data <file>", "the texts to evaluate on");
   return addRuntimeOptions(addDataOptions(command))
@@ -51,7 +51,7 @@ export const command: CommandBuilder = (context) => {
         const { manifest } = runtime;
         const settings = dataset.dataSettings(manifest, flags, run.readSettings());
         const tokenizer = await dataset.openTokenizer(manifest, settings);
-        const examples = await dataset.openExamples(manifest, flags.data, settings);
+        const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);
         const source = dataset.batches(manifest, examples, tokenizer, { batchSize: flags.batchSize });
         if (weights !== undefined) await loadWeights(runtime, weights);
         const summary = await evaluateAll(runtime, { source, measure: usualMeasure(manifest) }, context.signal);

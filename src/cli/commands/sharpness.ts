@@ -114,7 +114,7 @@ async function measure(context: Context, path: string, flags: Flags, temporary: 
     flags.weights === undefined ? trained.weightsToTake(flags.run !== undefined) : run.weightsAt(flags.weights);
   const settings = dataset.dataSettings(manifest, flags, trained.readSettings());
   const tokenizer = await dataset.openTokenizer(manifest, settings);
-  const examples = await dataset.openExamples(manifest, flags.data, settings);
+  const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);
   const source = dataset.batches(manifest, examples, tokenizer, { batchSize: flags.batchSize });
   const batches = [];
   for (let batch = await source.next(); batch && batches.length < flags.batches; batch = await source.next()) {

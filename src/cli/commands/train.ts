@@ -55,7 +55,7 @@ export const command: CommandBuilder = (context) => {
   const command = new Command("train")
     .helpGroup("Training packages:")
     .summary("train a package on a text data set")
-    .description("Trains a package on a TSV, CSV or JSON lines file of labelled texts.")
+    .description("Trains a package on a TSV, CSV, JSON lines or Parquet file of labelled texts.")
     .argument("<package>", "a folder that curvsam patch wrote")
     .requiredOption("--data <file>", "the texts to train on")
     .option("--eval <file>", "texts to evaluate on after each epoch");
@@ -93,7 +93,7 @@ export const command: CommandBuilder = (context) => {
         const { batchSize, seed } = flags;
         const settings = dataset.dataSettings(manifest, flags, flags.resume === undefined ? {} : run.readSettings());
         const tokenizer = await dataset.openTokenizer(manifest, settings);
-        const examples = await dataset.openExamples(manifest, flags.data, settings);
+        const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);
         const names = dataset.classNames(examples);
         const told = { ...settings, tokenizer: resolve(settings.tokenizer), ...(names && { labelNames: [...names] }) };
         const train = dataset.batches(manifest, examples, tokenizer, {
@@ -102,7 +102,8 @@ export const command: CommandBuilder = (context) => {
           shuffle: true,
           dropLast: flags.dropLast ?? false,
         });
-        const heldOut = flags.eval === undefined ? undefined : await dataset.openExamples(manifest, flags.eval, told);
+        const heldOut =
+          flags.eval === undefined ? undefined : await dataset.openExamples(manifest, flags.eval, told, flags.format);
         const measure = usualMeasure(manifest);
         const evaluation = heldOut && {
           source: dataset.batches(manifest, heldOut, tokenizer, { batchSize }),
