@@ -10,15 +10,18 @@ import type { Layer } from "./layers.js";
 /** Whose labels the back-propagated gradients are of: drawn from the model's own distribution, or the true ones. */
 export type Fisher = "sampled" | "empirical";
 
-/** Side of the input factor: a bias counts as one more input, which is always 1. */
-export const inputSize = (layer: Layer): number => layer.inputs + (layer.bias === null ? 0 : 1);
+/** Side of A: a bias counts as one more input, which is always 1. */
+const inputSize = (layer: Layer): number => layer.inputs + (layer.bias === null ? 0 : 1);
 
-/** A is kept as its diagonal where the inputs are one-hot. */
-export const inputIsDiagonal = (layer: Layer): boolean => layer.kind === "embedding";
+/** Shape of A: one-hot inputs leave a diagonal, kept as one 1 × 1 matrix an entry. */
+export const inputFactorShape = (layer: Layer): readonly number[] =>
+  layer.kind === "embedding" ? [layer.inputs, 1, 1] : [inputSize(layer), inputSize(layer)];
+
+export const outputFactorShape = ({ outputs }: Layer): readonly number[] => [outputs, outputs];
 
 /**
  * A = mean of ā āᵀ over the rows of the layer's input, ā = (a, 1) where there is a bias: [d, d]; for an embedding the share
- * of each entry among the ids, [entries]. Tokens count as examples (the "expand" setting of Eschenhagen et al. 2023), and so
+ * of each entry among the ids, [entries, 1, 1]. Tokens count as examples (the "expand" setting of Eschenhagen et al. 2023), and so
  * do the places of a convolution, whose a is the patch under the kernel (Grosse & Martens 2016). The mean over places
  * instead of their sum is made up for in S: the damped product of both is the same.
  */
@@ -27,7 +30,8 @@ export function inputFactor(b: RuleBuilder, layer: Layer, input: Value): Value {
     const ids = e.reshape(b, input, [-1]);
     const share = e.reciprocal(b, e.cast(b, e.size(b, ids), "float32"));
     const zeros = b.constant(Tensor.of("float32", [layer.inputs], Array<number>(layer.inputs).fill(0)), "no_entry");
-    return e.scatterElementsAdd(b, zeros, ids, e.expandLike(b, share, ids), 0);
+    const shares = e.scatterElementsAdd(b, zeros, ids, e.expandLike(b, share, ids), 0);
+    return e.reshape(b, shares, [layer.inputs, 1, 1]);
   }
   const rows = inputRows(b, layer, input);
   const count = e.countOf(b, rows, [0]);
@@ -115,10 +119,11 @@ export function fromMatrix(
   return { weight, bias: e.reshape(b, row, [outputs]) };
 }
 
-/** A⁻¹ G S⁻¹, the natural gradient of the layer under these factors; for an embedding A⁻¹ is a vector. */
+/** A⁻¹ G S⁻¹, the natural gradient of the layer under these factors. */
 export function precondition(b: RuleBuilder, layer: Layer, gradient: Value, inverseA: Value, inverseS: Value): Value {
-  const left = inputIsDiagonal(layer)
-    ? e.mul(b, e.unsqueeze(b, inverseA, [-1]), gradient)
-    : e.matmul(b, inverseA, gradient);
+  const left =
+    layer.kind === "embedding"
+      ? e.mul(b, e.reshape(b, inverseA, [layer.inputs, 1]), gradient)
+      : e.matmul(b, inverseA, gradient);
   return e.matmul(b, left, inverseS);
 }

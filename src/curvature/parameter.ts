@@ -5,6 +5,6 @@ export interface ParameterInfo {
   name: string;
   shape: readonly number[];
   group: string;
-  /** The layer whose weight it is, where it is one that has Kronecker factors. */
+  /** The layer that it is the weight or the bias of, where that is one with Kronecker factors. */
   layer: Layer | null;
 }

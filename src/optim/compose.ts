@@ -4,6 +4,7 @@ import { didYouMean } from "../util/suggest.js";
 import { none } from "./ascent/none.js";
 import { sam } from "./ascent/sam.js";
 import { curvsam } from "./ascent/curvsam.js";
+import { kfac } from "./base/kfac.js";
 import { sgd } from "./base/sgd.js";
 import { shampoo } from "./base/shampoo.js";
 import { adamw } from "./base/adamw.js";
@@ -13,7 +14,7 @@ import type { Ascent, Base, Combine, Curvature, HyperSpec, Part, StateLayout } f
 /** Everything that `--optimizer`, `--combine` and `--base` accept. */
 export const ascents: readonly Ascent[] = [none, sam, curvsam];
 export const combines: readonly Combine[] = [plain];
-export const bases: readonly Base[] = [sgd, adamw, shampoo];
+export const bases: readonly Base[] = [sgd, adamw, shampoo, kfac];
 
 /** One optimizer: its parts with their options settled. */
 export interface Optimizer {

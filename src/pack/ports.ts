@@ -28,7 +28,7 @@ export function parameterInfos(source: Source): Map<string, ParameterInfo> {
   const [first] = source.inputs.values();
   const lead = (source.loss.kind === "computed" ? source.loss.logits : first)?.shape?.[0];
   const layers = lead === undefined ? [] : findLayers(source.graph, source.parameters, lead);
-  const layerOf = new Map(layers.map((l) => [l.weight, l]));
+  const layerOf = new Map(layers.flatMap((l) => [l.weight, l.bias].map((name) => [name, l])));
   return new Map(
     source.parameters
       .filter((p) => p.trainable)
