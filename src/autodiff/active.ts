@@ -1,5 +1,6 @@
 import type { Node, Value } from "../ir/graph.js";
 import { ruleOf } from "../ops/builder.js";
+import { wiringOf, type Wiring } from "../ops/wiring.js";
 import { UserError } from "../util/assert.js";
 import { isFloat } from "../util/dtype.js";
 
@@ -7,39 +8,97 @@ export type Mode = "vjp" | "jvp";
 
 export const carriesDerivatives = (v: Value): boolean => v.type?.kind === "tensor" && isFloat(v.type.dtype);
 
-/** Nodes that `outputs` depend on, in the order of `nodes`; the way back ends at `stop`. */
-export function ancestors(nodes: readonly Node[], outputs: Iterable<Value>, stop?: ReadonlySet<Value>): Node[] {
-  const wanted = new Set<Node>();
-  const stack = [...outputs];
-  for (let v = stack.pop(); v; v = stack.pop()) {
-    const node = v.producer;
-    if (!node || wanted.has(node) || stop?.has(v)) continue;
-    wanted.add(node);
-    stack.push(...node.reads());
+/** The nodes, of a graph and of the bodies within it, that the content of some values comes through. */
+export class Ways {
+  /** Those of the graph itself, in its order. */
+  readonly nodes: readonly Node[];
+  /** Values whose content comes through, inputs of bodies among them. */
+  readonly reached: ReadonlySet<Value>;
+  private readonly found = new Set<Node>();
+
+  /** `nodes`: those of the graph; the way back from `outputs` ends at `stop`. */
+  constructor(nodes: readonly Node[], outputs: Iterable<Value>, stop?: Pick<ReadonlySet<Value>, "has">) {
+    const within = new Set(nodes);
+    // What the inputs of bodies take their content from.
+    const sources = new Map<Value, Value[]>();
+    const seen = new Set<Value>();
+    const stack = [...outputs];
+    for (let v = stack.pop(); v; v = stack.pop()) {
+      if (seen.has(v) || stop?.has(v)) continue;
+      seen.add(v);
+      stack.push(...(sources.get(v) ?? []));
+      const node = v.producer;
+      if (!node || !within.has(node)) continue;
+      const wiring = wiringOf(node);
+      for (const w of wiring) for (const [from, to] of [...w.leave, ...w.past]) if (to === v) stack.push(from);
+      if (this.found.has(node)) continue;
+      this.found.add(node);
+      if (wiring.length === 0) stack.push(...node.reads());
+      for (const w of wiring) {
+        for (const n of w.body.nodes) within.add(n);
+        for (const [from, to] of [...w.enter, ...w.back]) sources.set(to, [...(sources.get(to) ?? []), from]);
+      }
+    }
+    this.nodes = this.among(nodes);
+    this.reached = seen;
   }
-  return nodes.filter((n) => wanted.has(n));
+
+  /** Those of `nodes` that are on the way. */
+  among(nodes: readonly Node[]): Node[] {
+    return nodes.filter((n) => this.found.has(n));
+  }
 }
 
-/** Values among the outputs of `nodes` (topological order) that a change of `sources` can change differentiably. */
-export function activeValues(nodes: readonly Node[], sources: Iterable<Value>, mode: Mode): Set<Value> {
+/** Values of the nodes on the way, and of their bodies, that a change of `sources` can change differentiably. */
+export function activeValues(ways: Ways, sources: Iterable<Value>, mode: Mode): Set<Value> {
   const active = new Set<Value>(sources);
+  spread(ways, ways.nodes, active, mode);
+  return active;
+}
+
+function spread(ways: Ways, nodes: readonly Node[], active: Set<Value>, mode: Mode): void {
   for (const node of nodes) {
     if (ruleOf(node)?.[mode] === "zero") continue;
+    const wiring = wiringOf(node);
+    if (wiring.length > 0) {
+      for (const w of wiring) spreadInto(ways, w, active, mode);
+      continue;
+    }
     let reads = false;
     for (const v of node.reads()) reads ||= active.has(v);
     if (reads) for (const o of node.outputs) if (o && carriesDerivatives(o)) active.add(o);
   }
-  return active;
 }
 
-/** Nodes without a derivative rule though a derivative has to pass them. */
-export function missingRules(nodes: readonly Node[], active: ReadonlySet<Value>): Node[] {
-  return nodes.filter((n) => !ruleOf(n) && n.outputs.some((o) => o && active.has(o)));
+/** Goes through a body until no carry becomes active any more. */
+function spreadInto(ways: Ways, w: Wiring, active: Set<Value>, mode: Mode): void {
+  const nodes = ways.among(w.body.nodes);
+  const follow = (wires: Wiring["enter"]): boolean => {
+    const size = active.size;
+    for (const [from, to] of wires) if (active.has(from) && carriesDerivatives(to)) active.add(to);
+    return active.size > size;
+  };
+  follow(w.enter);
+  do spread(ways, nodes, active, mode);
+  while (follow(w.back));
+  follow(w.leave);
+  follow(w.past);
+}
+
+/** Nodes, in bodies too, without a derivative rule though a derivative has to pass them. */
+export function missingRules(ways: Ways, active: ReadonlySet<Value>): Node[] {
+  const missing = (nodes: readonly Node[]): Node[] =>
+    nodes.flatMap((n) => {
+      if (!n.outputs.some((o) => o && active.has(o))) return [];
+      if (!ruleOf(n)) return [n];
+      return wiringOf(n).flatMap((w) => missing(ways.among(w.body.nodes)));
+    });
+  return missing(ways.nodes);
 }
 
 /** Throws one error that lists every node without a rule. */
-export function refuseMissingRules(nodes: readonly Node[], active: ReadonlySet<Value>): void {
-  const missing = missingRules(nodes, active);
+export function refuseMissingRules(ways: Ways, active: ReadonlySet<Value>): void {
+  const missing = missingRules(ways, active);
   if (missing.length === 0) return;
   const shown = missing.slice(0, 20).map((n) => n.label);
   const more = missing.length > shown.length ? `, and ${missing.length - shown.length} more` : "";

@@ -1,4 +1,5 @@
 import type { RuleBuilder, RuleContext } from "../ops/rule.js";
+import { Ways, activeValues } from "./active.js";
 import { pullback } from "./pullback.js";
 import { pushforward } from "./pushforward.js";
 
@@ -8,6 +9,11 @@ export function ruleContext(b: RuleBuilder): RuleContext {
     b,
     vjp: (outputs, cotangents, wrt) => pullback(context, outputs, cotangents, wrt),
     jvp: (outputs, tangents, held) => pushforward(context, outputs, tangents, held),
+    within: ruleContext,
+    flow: (node, operands, outputs, mode) => {
+      const ways = new Ways([node], outputs);
+      return { active: activeValues(ways, operands, mode), reached: ways.reached };
+    },
   };
   return context;
 }

@@ -1,8 +1,9 @@
 import type { Value } from "../ir/graph.js";
 import { ruleOf } from "../ops/builder.js";
+import { operandsOf } from "../ops/wiring.js";
 import type { RuleContext } from "../ops/rule.js";
 import { Cotangents } from "./accumulate.js";
-import { activeValues, ancestors, carriesDerivatives, refuseMissingRules } from "./active.js";
+import { Ways, activeValues, carriesDerivatives, refuseMissingRules } from "./active.js";
 
 /**
  * Reverse mode: cotangents of `wrt`, given those of `outputs`, as new nodes in the builder that holds both. A null
@@ -23,23 +24,24 @@ export function pullback(
   const { b } = context;
   const sources = new Set(wrt);
   const seeded = outputs.filter((_, i) => cotangents[i]);
-  const nodes = ancestors(b.graph.nodes, seeded, sources);
-  const active = activeValues(nodes, [...wrt, ...taps], "vjp");
-  refuseMissingRules(nodes, active);
+  const ways = new Ways(b.graph.nodes, seeded, sources);
+  const active = activeValues(ways, [...wrt, ...taps], "vjp");
+  refuseMissingRules(ways, active);
   const sums = new Cotangents(b);
   outputs.forEach((o, i) => {
     const c = cotangents[i];
     if (c && active.has(o)) sums.add(o, c);
   });
-  for (const node of nodes.reverse()) {
+  for (const node of [...ways.nodes].reverse()) {
     const rule = ruleOf(node)?.vjp;
     if (!rule || rule === "zero") continue;
     const received = node.outputs.map((o) => (o && active.has(o) && !sources.has(o) ? sums.get(o) : null));
     if (received.every((c) => c === null)) continue;
-    const need = node.inputs.map((v) => v !== null && active.has(v) && carriesDerivatives(v));
+    const operands = operandsOf(node);
+    const need = operands.map((v) => v !== null && active.has(v) && carriesDerivatives(v));
     if (!need.some(Boolean)) continue;
     const results = b.scope("backward", () => rule(context, node, received, need));
-    node.inputs.forEach((v, i) => {
+    operands.forEach((v, i) => {
       const c = results[i];
       if (v && c && need[i]) b.scope("backward", () => sums.add(v, c));
     });

@@ -1,8 +1,9 @@
 import type { Node, Value } from "../ir/graph.js";
 import { ruleOf } from "../ops/builder.js";
+import { operandsOf } from "../ops/wiring.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder, RuleContext, Values } from "../ops/rule.js";
-import { activeValues, ancestors, carriesDerivatives, refuseMissingRules } from "./active.js";
+import { Ways, activeValues, carriesDerivatives, refuseMissingRules } from "./active.js";
 
 /**
  * Forward mode: tangents of `outputs`, given those of some values of the same builder. Zero tangents are null and never
@@ -18,19 +19,19 @@ export function pushforward(
 ): (Value | null)[] {
   const { b } = context;
   const sources = new Set([...tangents.keys(), ...held]);
-  const nodes = ancestors(
+  const ways = new Ways(
     b.graph.nodes,
     outputs.filter((o) => o !== null),
     sources,
   );
-  const active = activeValues(nodes, tangents.keys(), "jvp");
-  refuseMissingRules(nodes, active);
+  const active = activeValues(ways, tangents.keys(), "jvp");
+  refuseMissingRules(ways, active);
   const known = new Map(tangents);
-  for (const node of nodes) {
+  for (const node of ways.nodes) {
     const rule = ruleOf(node)?.jvp;
     if (!rule || rule === "zero") continue;
     if (node.outputs.every((o) => !o || !active.has(o) || sources.has(o))) continue;
-    const given = node.inputs.map((v) => (v && known.get(v)) ?? null);
+    const given = operandsOf(node).map((v) => (v && known.get(v)) ?? null);
     if (given.every((t) => t === null)) continue;
     const results = b.scope("tangent", () => (rule === "linear" ? linear(b, node, given) : rule(context, node, given)));
     node.outputs.forEach((o, i) => {

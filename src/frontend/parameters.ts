@@ -1,5 +1,5 @@
 import type { Graph, Node, Value } from "../ir/graph.js";
-import { activeValues, ancestors, carriesDerivatives } from "../autodiff/active.js";
+import { Ways, activeValues, carriesDerivatives } from "../autodiff/active.js";
 import { UserError } from "../util/assert.js";
 import { modulePath } from "./scopes.js";
 
@@ -40,11 +40,12 @@ function statistics(nodes: readonly Node[]): Set<Value> {
  * the name that its neighbours and its node's path tell. Tied weights are one initializer and stay one parameter.
  */
 export function findParameters(graph: Graph, outputs: readonly Value[]): Parameter[] {
-  const nodes = ancestors(graph.nodes, outputs);
+  const ways = new Ways(graph.nodes, outputs);
+  const nodes = [...nodesWithin(ways, ways.nodes)];
   const candidates = [...graph.initializers.keys()].filter(carriesDerivatives);
   const consumers = new Map<Value, Node[]>();
   for (const n of nodes) for (const v of n.inputs) if (v) consumers.set(v, [...(consumers.get(v) ?? []), n]);
-  const reaching = reachingOutputs(nodes, candidates, outputs);
+  const reaching = reachingOutputs(ways, candidates, outputs);
   const excluded = statistics(nodes);
   const taken = new Set([...graph.initializers.keys()].map((v) => v.name));
   const parameters: Parameter[] = [];
@@ -68,15 +69,19 @@ export function findParameters(graph: Graph, outputs: readonly Value[]): Paramet
   return parameters;
 }
 
-/** Which of `candidates` lie on a differentiable way to one of `outputs`. */
-function reachingOutputs(nodes: readonly Node[], candidates: readonly Value[], outputs: readonly Value[]): Set<Value> {
-  const active = activeValues(nodes, candidates, "vjp");
-  const wanted = new Set(outputs.filter((o) => active.has(o)));
-  for (const node of [...nodes].reverse()) {
-    if (!node.outputs.some((o) => o && wanted.has(o))) continue;
-    for (const v of node.reads()) if (active.has(v)) wanted.add(v);
+/** The nodes on the way, those in bodies among them. */
+function* nodesWithin(ways: Ways, nodes: readonly Node[]): Generator<Node> {
+  for (const node of ways.among(nodes)) {
+    yield node;
+    for (const body of node.graphs()) yield* nodesWithin(ways, body.nodes);
   }
-  return new Set(candidates.filter((v) => wanted.has(v)));
+}
+
+/** Which of `candidates` lie on a differentiable way to one of `outputs`. */
+function reachingOutputs(ways: Ways, candidates: readonly Value[], outputs: readonly Value[]): ReadonlySet<Value> {
+  const active = activeValues(ways, candidates, "vjp");
+  const ends = outputs.filter((o) => active.has(o));
+  return new Ways(ways.nodes, ends, { has: (v) => !active.has(v) }).reached;
 }
 
 /** The module path of a weight that lost its name: from its bias, else from the path of the node that reads it. */

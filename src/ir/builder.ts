@@ -39,15 +39,51 @@ export class Builder<Op extends string = string> implements Constants {
   private readonly nodes = new Map<string, Node>();
   private readonly constants = new Map<string, Value>();
   private readonly ids = new Map<object, number>();
-  private readonly names = new Set<string>();
-  private readonly counters = new Map<string, number>();
+  private readonly names: Set<string>;
+  private readonly counters: Map<string, number>;
   private scopes: string[] = [];
 
+  /** `outer`: the builder of the graph around, where this one makes a body. */
   constructor(
     name: string,
     readonly infer: Infer,
+    readonly outer: Builder<Op> | null = null,
   ) {
     this.graph = new Graph(name);
+    this.names = outer ? outer.names : new Set();
+    this.counters = outer ? outer.counters : new Map();
+    if (outer) this.scopes = [...outer.scopes];
+  }
+
+  /**
+   * A builder for the body of a node of this graph: it may read every value of this graph, and no two values of both
+   * have the same name. Inputs are made by `parameter`, and outputs all at once by `returns`.
+   */
+  body(name: string): Builder<Op> {
+    return new Builder<Op>(this.unique(name), this.infer, this);
+  }
+
+  /** An input of a body. */
+  parameter(name: string, type: Type | null): Value {
+    const value = new Value(this.unique(name), type);
+    this.graph.inputs.push(value);
+    return value;
+  }
+
+  /** Makes `values` the outputs of a body; one that no node of the body makes, or that came before, goes through an Identity. */
+  returns(values: readonly Value[]): Graph {
+    const own = new Set(this.graph.nodes.flatMap((n) => n.outputs));
+    for (const value of values) {
+      const free = own.has(value) && !this.graph.outputs.includes(value);
+      this.graph.outputs.push(free ? value : this.copyOf(value));
+    }
+    return this.graph;
+  }
+
+  private copyOf(value: Value): Value {
+    const copy = new Value(this.unique(`${this.prefix}Identity_out`), value.type);
+    this.graph.nodes.push(new Node("Identity", [value], [copy], {}, {}, "", this.unique(`${this.prefix}Identity`)));
+    return copy;
   }
 
   input(name: string, type: Type): Value {
@@ -96,9 +132,9 @@ export class Builder<Op extends string = string> implements Constants {
     return this.constant(Tensor.int64s(values));
   }
 
-  /** The constant tensor behind `value`, where there is one in this graph. */
+  /** The constant tensor behind `value`, where there is one in this graph or those around it. */
   constantOf(value: Value): Tensor | undefined {
-    return this.graph.constantOf(value);
+    return this.graph.constantOf(value) ?? this.outer?.constantOf(value);
   }
 
   /** One node with one output. */

@@ -53,6 +53,7 @@ import { rule as HardSigmoid_ } from "./HardSigmoid.js";
 import { rule as HardSwish_ } from "./HardSwish.js";
 import { rule as Hardmax_ } from "./Hardmax.js";
 import { rule as Identity_ } from "./Identity.js";
+import { rule as If_ } from "./If.js";
 import { rule as InstanceNormalization_ } from "./InstanceNormalization.js";
 import { rule as IsInf_ } from "./IsInf.js";
 import { rule as IsNaN_ } from "./IsNaN.js";
@@ -63,6 +64,7 @@ import { rule as Less_ } from "./Less.js";
 import { rule as LessOrEqual_ } from "./LessOrEqual.js";
 import { rule as Log_ } from "./Log.js";
 import { rule as LogSoftmax_ } from "./LogSoftmax.js";
+import { rule as Loop_ } from "./Loop.js";
 import { rule as LpNormalization_ } from "./LpNormalization.js";
 import { rule as LpPool_ } from "./LpPool.js";
 import { rule as MatMul_ } from "./MatMul.js";
@@ -192,6 +194,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   HardSwish: HardSwish_,
   Hardmax: Hardmax_,
   Identity: Identity_,
+  If: If_,
   InstanceNormalization: InstanceNormalization_,
   IsInf: IsInf_,
   IsNaN: IsNaN_,
@@ -202,6 +205,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   LessOrEqual: LessOrEqual_,
   Log: Log_,
   LogSoftmax: LogSoftmax_,
+  Loop: Loop_,
   LpNormalization: LpNormalization_,
   LpPool: LpPool_,
   MatMul: MatMul_,

@@ -1,5 +1,5 @@
 import type { Builder, Infer } from "../ir/builder.js";
-import type { Attributes, Node, Value } from "../ir/graph.js";
+import type { Attributes, Graph, Node, Value } from "../ir/graph.js";
 import type { DType } from "../util/dtype.js";
 import type { OpName } from "./names.js";
 
@@ -9,16 +9,29 @@ export type Values = readonly (Value | null)[];
 /** What rules emit with: only operators that have a rule of their own, so differentiation is closed. */
 export type RuleBuilder = Builder<OpName>;
 
+/** Values inside the bodies of a node. */
+export interface Flow {
+  /** Those that a change of the operands changes differentiably. */
+  readonly active: ReadonlySet<Value>;
+  /** Those whose content comes to the outputs. */
+  readonly reached: ReadonlySet<Value>;
+}
+
 export interface RuleContext {
   readonly b: RuleBuilder;
   /** Reverse mode through nodes of `b`, as far as `wrt`: for rules that emit their operator in other terms. */
   vjp(outputs: readonly Value[], cotangents: Values, wrt: readonly Value[]): Values;
   /** Forward mode through nodes of `b`; values that are `held` have no tangent beyond the one given. */
   jvp(outputs: Values, tangents: ReadonlyMap<Value, Value>, held: Iterable<Value>): Values;
+  /** The same in the builder of a body. */
+  within(b: RuleBuilder): RuleContext;
+  /** What of a node with bodies lies between some of its operands and some of its outputs. */
+  flow(node: Node, operands: Iterable<Value>, outputs: Iterable<Value>, mode: "vjp" | "jvp"): Flow;
 }
 
 /**
- * Cotangents of the inputs, from those of the outputs. `need[i]` says which inputs are wanted. A result may keep the
+ * Cotangents of the inputs, from those of the outputs; of a node with bodies also of the values that these capture, in
+ * the order of `operandsOf`, which is also that of `need` and of the tangents of a JvpRule. `need[i]` says which inputs are wanted. A result may keep the
  * broadcast shape of the output: `autodiff/accumulate.ts` sums it down to the input's.
  */
 export type VjpRule = (c: RuleContext, node: Node, cotangents: Values, need: readonly boolean[]) => Values;
@@ -50,6 +63,10 @@ export interface SampleInput {
 export interface Sample {
   name?: string;
   inputs: readonly (SampleInput | null)[];
+  /** Values that the bodies capture. */
+  captured?: readonly SampleInput[];
+  /** The bodies of the node, made in its graph's builder. */
+  bodies?: (b: RuleBuilder, captured: readonly Value[], inputs: readonly Value[]) => Readonly<Record<string, Graph>>;
   attributes?: Attributes;
   outputs?: number;
 }

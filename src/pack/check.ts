@@ -1,4 +1,4 @@
-import { activeValues, ancestors, missingRules } from "../autodiff/active.js";
+import { Ways, activeValues, missingRules } from "../autodiff/active.js";
 import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import { findParameters } from "../frontend/parameters.js";
 import { modulePath } from "../frontend/scopes.js";
@@ -43,13 +43,13 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
       })
     : graph.outputs.filter((v) => v.type?.kind === "tensor" && v.dtype.startsWith("float"));
   const parameters = findParameters(graph, targets);
-  const nodes = ancestors(graph.nodes, targets);
+  const ways = new Ways(graph.nodes, targets);
   const active = activeValues(
-    nodes,
+    ways,
     parameters.map((p) => p.value),
     "vjp",
   );
-  const missing = missingRules(nodes, active).map((node) => ({
+  const missing = missingRules(ways, active).map((node) => ({
     op: node.domain ? `${node.domain}::${node.op}` : node.op,
     name: node.name,
     path: modulePath(node),

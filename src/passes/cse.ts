@@ -1,7 +1,8 @@
 import type { Attribute, Graph, Node, Value } from "../ir/graph.js";
 import type { Tensor } from "../ir/tensor.js";
 import { isFloat } from "../util/dtype.js";
-import { graphsWithin, isPure, substitute } from "./pass.js";
+import { substitute } from "../ir/edit.js";
+import { graphsWithin, isPure } from "./pass.js";
 
 /** Tensors up to this size are compared by their bytes, others by identity. */
 const comparable = 4096;

@@ -1,4 +1,4 @@
-import { randomOperators, type Graph, type Node, type Value } from "../ir/graph.js";
+import { randomOperators, type Graph, type Node } from "../ir/graph.js";
 
 /** A pass changes a graph in place and says whether it did. Captures of bodies are alive to every pass. */
 export type Pass = (graph: Graph) => { modified: boolean };
@@ -7,17 +7,6 @@ export type Pass = (graph: Graph) => { modified: boolean };
 export function* graphsWithin(graph: Graph): Generator<Graph> {
   for (const node of graph.nodes) for (const body of node.graphs()) yield* graphsWithin(body);
   yield graph;
-}
-
-/** Reads `map`'s values where the graph, or a graph within it, reads its keys. */
-export function substitute(graph: Graph, map: ReadonlyMap<Value, Value>): void {
-  if (map.size === 0) return;
-  const at = <V extends Value | null>(v: V): V | Value => (v && map.get(v)) ?? v;
-  for (const node of graph.nodes) {
-    node.inputs = node.inputs.map(at);
-    for (const body of node.graphs()) substitute(body, map);
-  }
-  graph.outputs = graph.outputs.map(at);
 }
 
 /** Whether equal inputs give equal outputs, as far as can be told: functions and foreign domains may draw at random. */

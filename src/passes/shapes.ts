@@ -1,7 +1,7 @@
 import { int, Node, tensorType, Value, type Graph } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { factorsOf, type Dim, type Shape } from "../util/shape.js";
-import { substitute } from "./pass.js";
+import { substitute } from "../ir/edit.js";
 
 /** Makes one-element tensors of dimensions, from those of the graph's inputs. */
 class Dimensions {

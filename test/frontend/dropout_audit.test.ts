@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { auditDropouts } from "../../src/frontend/dropout_audit.js";
 import type { Graph, Node } from "../../src/ir/graph.js";
 import { loadTyped } from "../../src/pack/load.js";
-import { substitute } from "../../src/passes/pass.js";
+import { substitute } from "../../src/ir/edit.js";
 import { folder, index } from "../support/torch_fixtures.js";
 
 const load = async (file: string): Promise<Graph> => (await loadTyped(join(folder, file))).model.graph;

@@ -5,6 +5,7 @@
  */
 import type { Value } from "../../src/ir/graph.js";
 import { newBuilder, ruleOf } from "../../src/ops/builder.js";
+import { graphsWithin } from "../../src/passes/pass.js";
 import type { OpRule, Sample } from "../../src/ops/rule.js";
 import type { Array64 } from "../reference/array.js";
 import { evaluate, type Values64 } from "../reference/evaluate.js";
@@ -63,7 +64,8 @@ function labelled(label: string, body: () => void): void {
 
 /** Operators in the graphs of the case that lack a rule: derivatives of derivatives would end there. */
 export function unclosed(c: Case): string[] {
-  return [...new Set(c.b.graph.nodes.filter((n) => !ruleOf(n)).map((n) => n.op))];
+  const nodes = [...graphsWithin(c.b.graph)].flatMap((g) => g.nodes);
+  return [...new Set(nodes.filter((n) => !ruleOf(n)).map((n) => n.op))];
 }
 
 interface Results {

@@ -1,6 +1,7 @@
 /** One sample of one rule: its node, and the derivatives of that. */
-import { Graph, Node, Value, tensorType } from "../../src/ir/graph.js";
+import { Node, Value, tensorType } from "../../src/ir/graph.js";
 import { Tensor } from "../../src/ir/tensor.js";
+import { newBuilder } from "../../src/ops/builder.js";
 import type { OpRule, RuleBuilder, Sample } from "../../src/ops/rule.js";
 import { isFloat, type DType } from "../../src/util/dtype.js";
 import type { Array64 } from "../reference/array.js";
@@ -9,21 +10,30 @@ import { Inputs, differentiate, type Case, type Shapes } from "./check_derivativ
 import { drawInputs, labelOf, uniform } from "./check_sample.js";
 
 /** Values of the outputs of the node alone. */
-function primal(rule: OpRule, sample: Sample, inputs: readonly (Array64 | null)[]): Array64[] {
-  const graph = new Graph(rule.op);
+function primal(
+  rule: OpRule,
+  sample: Sample,
+  inputs: readonly (Array64 | null)[],
+  captured: readonly Array64[],
+): Array64[] {
+  const b = newBuilder(rule.op);
   const feeds = new Map<Value, Array64>();
-  const values = inputs.map((x, i) => {
-    if (!x) return null;
-    const v = new Value(`x${i}`, tensorType(x.dtype, x.dims));
-    graph.inputs.push(v);
+  const add = (x: Array64, name: string): Value => {
+    const v = b.input(name, tensorType(x.dtype, x.dims));
     feeds.set(v, x);
     return v;
-  });
+  };
+  const values = inputs.map((x, i) => x && add(x, `x${i}`));
+  const outer = captured.map((x, i) => add(x, `captured${i}`));
+  const bodies = sample.bodies?.(b, outer, values.map(valueOrNull)) ?? {};
   const outputs = Array.from({ length: sample.outputs ?? 1 }, (_, i) => new Value(`y${i}`, null));
-  graph.nodes.push(new Node(rule.op, values, outputs, sample.attributes ?? {}));
-  const known = evaluate(graph, feeds);
+  b.graph.nodes.push(new Node(rule.op, values, outputs, sample.attributes ?? {}, bodies));
+  const known = evaluate(b.graph, feeds);
   return outputs.map((o) => known.get(o)!);
 }
+
+/** Bodies read no input that is not there. */
+const valueOrNull = (v: Value | null): Value => v as Value;
 
 /** Adds one sample to `b`, its inputs named after `prefix`. */
 export function addCase(
@@ -35,17 +45,20 @@ export function addCase(
   prefix: string,
 ): Case & { node: Node } {
   const random = uniform(`${rule.op}/${sample.name ?? rule.samples.indexOf(sample)}`);
-  const given = drawInputs(sample, float, random);
-  const outputs = primal(rule, sample, given);
+  const given = drawInputs(sample.inputs, float, random);
+  const captured = drawInputs(sample.captured ?? [], float, random) as Array64[];
+  const outputs = primal(rule, sample, given, captured);
   const inputs = new Inputs(b, prefix, shapes);
   const values = given.map((x, i) => {
     if (!x) return null;
     return sample.inputs[i]?.constant ? b.constant(Tensor.of(x.dtype, x.dims, x.data)) : inputs.add(`x${i}`, x);
   });
+  const outer = captured.map((x, i) => inputs.add(`captured${i}`, x));
+  const bodies = sample.bodies?.(b, outer, values.map(valueOrNull)) ?? {};
   const present = outputs.map(() => true);
   const types = rule.infer ? {} : { types: outputs.map((y, i) => inputs.typeOf(`y${i}`, y)) };
-  const node = b.emit(rule.op, values, present, sample.attributes ?? {}, {}, types);
-  const xs = values.filter((v) => v !== null && inputs.feeds.has(v) && isFloat(v.dtype)) as Value[];
+  const node = b.emit(rule.op, values, present, sample.attributes ?? {}, bodies, types);
+  const xs = [...values, ...outer].filter((v) => v !== null && inputs.feeds.has(v) && isFloat(v.dtype)) as Value[];
   const label = `${labelOf(rule, sample)}${shapes === "static" ? "" : `, ${shapes} shapes`}`;
   return {
     ...differentiate(

@@ -32,9 +32,13 @@ export const direction = (random: Uniform, x: Array64): Array64 =>
     x.data.map(() => (random() < 0.5 ? -1 : 1) * (0.25 + 0.75 * random())),
   );
 
-/** The inputs of `sample`; those without a dtype are of `float`. */
-export function drawInputs(sample: Sample, float: DType, random: Uniform): (Array64 | null)[] {
-  return sample.inputs.map((input, i) => input && draw(input, i, input.dtype ?? float, random));
+/** Values for the inputs of a sample; those without a dtype are of `float`. */
+export function drawInputs(
+  inputs: readonly (SampleInput | null)[],
+  float: DType,
+  random: Uniform,
+): (Array64 | null)[] {
+  return inputs.map((input, i) => input && draw(input, i, input.dtype ?? float, random));
 }
 
 function draw(input: SampleInput, position: number, dtype: DType, random: Uniform): Array64 {

@@ -33,7 +33,9 @@ const loop: Op = (c) => {
   }
   const scans = inner.outputs.slice(1 + state.length).map((o, j) => {
     const parts = scanned[j] ?? [];
-    return parts.length > 0 ? stack(parts, 0) : full(o.dtype, [0, ...o.dims.slice(0).map(Number)], 0);
+    // Without an iteration the runtime has no size for a dimension that is not static.
+    const none = (): number[] => o.dims.map((d) => (typeof d === "number" ? d : 0));
+    return parts.length > 0 ? stack(parts, 0) : full(o.dtype, [0, ...none()], 0);
   });
   return [...state, ...scans];
 };

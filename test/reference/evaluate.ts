@@ -95,10 +95,10 @@ function runNode(node: Node, values: Values64, opset: number): readonly (Array64
     return x ?? null;
   });
   const run = (body: Graph, bodyInputs: readonly Array64[]): Array64[] => {
-    const inner: Values64 = new Map(values);
-    body.inputs.forEach((v, i) => inner.set(v, bodyInputs[i]!));
-    runGraph(body, inner, opset);
-    return body.outputs.map((o) => inner.get(o)!);
+    // No two graphs share a value: those of a body are those of its last run.
+    body.inputs.forEach((v, i) => values.set(v, bodyInputs[i]!));
+    runGraph(body, values, opset);
+    return body.outputs.map((o) => values.get(o)!);
   };
   const result = op(new Call(node, inputs, opset, run));
   return "data" in result ? [result] : result;
