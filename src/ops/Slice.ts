@@ -69,6 +69,13 @@ export const rule: OpRule<"Slice"> = {
     if (given?.steps?.every((s) => s === 1) && sameShape(x.shape, dy.shape)) return [dy, ...none];
     if (given?.starts && given.steps?.every((s) => s === 1))
       return [padBack(b, node, dy, given.axes, given.starts), ...none];
+    // The other way round: its own adjoint.
+    if (
+      given?.starts?.every((s) => s === -1) &&
+      given.ends?.every((end) => end <= -(2 ** 31)) &&
+      given.steps?.every((s) => s === -1)
+    )
+      return [b.op("Slice", [dy, ...node.inputs.slice(1)], {}, { types: [x.type] }), ...none];
     const places = b.op(
       "Slice",
       [e.positions(b, x), ...node.inputs.slice(1)],
@@ -105,6 +112,10 @@ export const rule: OpRule<"Slice"> = {
     { name: "to the end", inputs: [{ shape: [2, 4] }, vector([1]), vector([2 ** 40]), vector([1])] },
     { name: "steps", inputs: [{ shape: [2, 5] }, vector([1]), vector([5]), vector([1]), vector([2])] },
     { name: "backwards", inputs: [{ shape: [2, 5] }, vector([-1]), vector([-6]), vector([1]), vector([-2])] },
+    {
+      name: "the other way round",
+      inputs: [{ shape: [3, 4] }, vector([-1, -1]), vector([-(2 ** 40), -(2 ** 31)]), vector([0, 1]), vector([-1, -1])],
+    },
     { name: "everything", inputs: [{ shape: [2, 3] }, vector([0]), vector([3]), vector([1])] },
     {
       name: "run-time bounds",

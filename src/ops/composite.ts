@@ -1,5 +1,6 @@
 import type { Value } from "../ir/graph.js";
 import type { Decompose, OpRule } from "./rule.js";
+import { operandsOf } from "./wiring.js";
 
 /** The rule of an operator that is given in terms of others: both modes pass through these. */
 export const composite = <O extends string>(
@@ -15,10 +16,11 @@ export const composite = <O extends string>(
       outputs.push(y);
       given.push(dy);
     });
-    const wrt = [...new Set(node.inputs.filter((v, i) => v !== null && need[i]))] as Value[];
+    const operands = operandsOf(node);
+    const wrt = [...new Set(operands.filter((v, i) => v !== null && need[i]))] as Value[];
     const results = new Map(c.vjp(outputs, given, wrt).map((dx, i) => [wrt[i], dx]));
     // A value that is read twice has one sum.
-    return node.inputs.map((v) => {
+    return operands.map((v) => {
       const dx = v && results.get(v);
       if (v) results.delete(v);
       return dx ?? null;
@@ -28,7 +30,7 @@ export const composite = <O extends string>(
     const known = new Map<Value, Value>();
     // The decomposition may read the shape of the node's own outputs.
     const held = node.outputs.filter((v) => v !== null);
-    node.inputs.forEach((v, i) => {
+    operandsOf(node).forEach((v, i) => {
       const dx = tangents[i];
       if (!v) return;
       if (dx) known.set(v, dx);

@@ -179,6 +179,10 @@ export const gather = (b: B, x: V, indices: V, axis: number): V => b.op("Gather"
 export const slice = (b: B, x: V, starts: V, ends: V, axes: readonly number[], type?: Type | null): V =>
   b.op("Slice", [x, starts, ends, b.int64s(axes)], {}, type === undefined ? {} : { types: [type] });
 
+/** `x` from its last element along the first axis to its first. */
+export const flip = (b: B, x: V): V =>
+  b.op("Slice", [x, b.int64s([-1]), b.int64s([-(2 ** 40)]), b.int64s([0]), b.int64s([-1])], {}, { types: [x.type] });
+
 /**
  * `x` with zeros before and after it along `axes`, to the shape of `like`; `before` and `after` are int64 vectors of one
  * element per axis. The node has no `axes` input: ONNX Runtime's transpose optimizer (1.30) reads `pads` as if it held

@@ -39,6 +39,7 @@ import { rule as Expand_ } from "./Expand.js";
 import { rule as EyeLike_ } from "./EyeLike.js";
 import { rule as Flatten_ } from "./Flatten.js";
 import { rule as Floor_ } from "./Floor.js";
+import { rule as GRU_ } from "./GRU.js";
 import { rule as Gather_ } from "./Gather.js";
 import { rule as GatherElements_ } from "./GatherElements.js";
 import { rule as GatherND_ } from "./GatherND.js";
@@ -58,6 +59,7 @@ import { rule as InstanceNormalization_ } from "./InstanceNormalization.js";
 import { rule as IsInf_ } from "./IsInf.js";
 import { rule as IsNaN_ } from "./IsNaN.js";
 import { rule as LRN_ } from "./LRN.js";
+import { rule as LSTM_ } from "./LSTM.js";
 import { rule as LayerNormalization_ } from "./LayerNormalization.js";
 import { rule as LeakyRelu_ } from "./LeakyRelu.js";
 import { rule as Less_ } from "./Less.js";
@@ -86,6 +88,7 @@ import { rule as Or_ } from "./Or.js";
 import { rule as PRelu_ } from "./PRelu.js";
 import { rule as Pad_ } from "./Pad.js";
 import { rule as Pow_ } from "./Pow.js";
+import { rule as RNN_ } from "./RNN.js";
 import { rule as Range_ } from "./Range.js";
 import { rule as Reciprocal_ } from "./Reciprocal.js";
 import { rule as ReduceL1_ } from "./ReduceL1.js";
@@ -103,6 +106,7 @@ import { rule as Reshape_ } from "./Reshape.js";
 import { rule as Resize_ } from "./Resize.js";
 import { rule as ReverseSequence_ } from "./ReverseSequence.js";
 import { rule as Round_ } from "./Round.js";
+import { rule as Scan_ } from "./Scan.js";
 import { rule as ScatterElements_ } from "./ScatterElements.js";
 import { rule as ScatterND_ } from "./ScatterND.js";
 import { rule as Selu_ } from "./Selu.js";
@@ -180,6 +184,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   EyeLike: EyeLike_,
   Flatten: Flatten_,
   Floor: Floor_,
+  GRU: GRU_,
   Gather: Gather_,
   GatherElements: GatherElements_,
   GatherND: GatherND_,
@@ -199,6 +204,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   IsInf: IsInf_,
   IsNaN: IsNaN_,
   LRN: LRN_,
+  LSTM: LSTM_,
   LayerNormalization: LayerNormalization_,
   LeakyRelu: LeakyRelu_,
   Less: Less_,
@@ -227,6 +233,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   PRelu: PRelu_,
   Pad: Pad_,
   Pow: Pow_,
+  RNN: RNN_,
   Range: Range_,
   Reciprocal: Reciprocal_,
   ReduceL1: ReduceL1_,
@@ -244,6 +251,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Resize: Resize_,
   ReverseSequence: ReverseSequence_,
   Round: Round_,
+  Scan: Scan_,
   ScatterElements: ScatterElements_,
   ScatterND: ScatterND_,
   Selu: Selu_,

@@ -77,7 +77,20 @@ export const stackedType = (type: Type | null, length: Dim): Type | null =>
 /** Operators that never fail, so that they may run where the body would not have run at all. */
 const hoistable = new Set<string>([
   ...["Add", "Sub", "Mul", "Div", "Neg", "Exp", "Tanh", "Sigmoid", "Reciprocal", "Sqrt", "Cast", "Transpose", "Shape"],
-  ...["Size", "Unsqueeze", "Squeeze", "Identity", "MatMul", "ReduceSum", "Sign", "Abs", "Not", "Less", "Where", "Equal"],
+  ...[
+    "Size",
+    "Unsqueeze",
+    "Squeeze",
+    "Identity",
+    "MatMul",
+    "ReduceSum",
+    "Sign",
+    "Abs",
+    "Not",
+    "Less",
+    "Where",
+    "Equal",
+  ],
 ]);
 
 /** Moves what is the same in every iteration out of a body, into `b`. */

@@ -19,7 +19,9 @@ interface Body {
 
 /** A body: what it gives, the condition first where it has one of its own. */
 const body =
-  (make: (body: Body) => { going?: Value; next: readonly Value[]; scanned?: readonly Value[] }): NonNullable<Sample["bodies"]> =>
+  (
+    make: (body: Body) => { going?: Value; next: readonly Value[]; scanned?: readonly Value[] },
+  ): NonNullable<Sample["bodies"]> =>
   (b, captured, inputs) => {
     const inner = b.body("body");
     const i = inner.parameter("i", { kind: "tensor", dtype: "int64", shape: [] });
@@ -38,9 +40,27 @@ const cell = body(({ b, i, s, v }) => {
 });
 
 export const loopSamples: readonly Sample[] = [
-  { name: "a recurrent cell", inputs: [trips(3), null, x(2, 2)], captured: [x(2, 2), x(3, 2, 2)], outputs: 2, bodies: cell },
-  { name: "no iteration", inputs: [trips(0), null, x(2, 2)], captured: [x(2, 2), x(3, 2, 2)], outputs: 1, bodies: cell },
-  { name: "one iteration", inputs: [trips(1), null, x(2, 2)], captured: [x(2, 2), x(3, 2, 2)], outputs: 2, bodies: cell },
+  {
+    name: "a recurrent cell",
+    inputs: [trips(3), null, x(2, 2)],
+    captured: [x(2, 2), x(3, 2, 2)],
+    outputs: 2,
+    bodies: cell,
+  },
+  {
+    name: "no iteration",
+    inputs: [trips(0), null, x(2, 2)],
+    captured: [x(2, 2), x(3, 2, 2)],
+    outputs: 1,
+    bodies: cell,
+  },
+  {
+    name: "one iteration",
+    inputs: [trips(1), null, x(2, 2)],
+    captured: [x(2, 2), x(3, 2, 2)],
+    outputs: 2,
+    bodies: cell,
+  },
   {
     name: "two carries that change places, an integer beside them",
     inputs: [trips(3), bool(1), x(3), x(3), { shape: [], dtype: "int64", values: [2] }],
@@ -94,7 +114,12 @@ export const loopSamples: readonly Sample[] = [
       inner.setNext(h, e.mul(inner.body, e.sin(inner.body, h), at(v, 0)));
       inner.scan(e.mul(inner.body, h, at(v, 1)));
       const { final, scanned } = inner.emit(e.add(b, i, b.scalar(1, "int64")));
-      const sum = b.op("ReduceSum", [at(scanned, 0), b.int64s([0])], {}, { types: [{ kind: "tensor", dtype: at(s, 0).dtype, shape: [1, at(s, 0).dims[0] ?? 2] }] });
+      const sum = b.op(
+        "ReduceSum",
+        [at(scanned, 0), b.int64s([0])],
+        {},
+        { types: [{ kind: "tensor", dtype: at(s, 0).dtype, shape: [1, at(s, 0).dims[0] ?? 2] }] },
+      );
       return { next: [e.add(b, at(final, 0), e.squeeze(b, sum, [0]))], scanned: [e.square(b, at(final, 0))] };
     }),
   },

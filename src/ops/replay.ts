@@ -22,7 +22,8 @@ export function refuseRandom(constants: Constants, node: Node, body: Graph): voi
     const drops = inner.op === "Dropout" && (!inner.inputs[2] || constantScalar(constants, inner.inputs[2]) === 0);
     check(
       drops || !randomOperators.has(inner.op),
-      () => `${inner.label} draws at random in a body of ${node.label}, which has no derivative here; take it out of there`,
+      () =>
+        `${inner.label} draws at random in a body of ${node.label}, which has no derivative here; take it out of there`,
     );
     for (const graph of inner.graphs()) refuseRandom(constants, node, graph);
   }

@@ -33,11 +33,7 @@ export const direction = (random: Uniform, x: Array64): Array64 =>
   );
 
 /** Values for the inputs of a sample; those without a dtype are of `float`. */
-export function drawInputs(
-  inputs: readonly (SampleInput | null)[],
-  float: DType,
-  random: Uniform,
-): (Array64 | null)[] {
+export function drawInputs(inputs: readonly (SampleInput | null)[], float: DType, random: Uniform): (Array64 | null)[] {
   return inputs.map((input, i) => input && draw(input, i, input.dtype ?? float, random));
 }
 

@@ -6,13 +6,41 @@ import { sigmoid, softplus } from "./special.js";
 
 type Activation = (x: number) => number;
 
-const activations: Record<string, Activation> = {
-  sigmoid,
-  tanh: Math.tanh,
-  relu: (x) => Math.max(0, x),
-  softplus,
-  softsign: (x) => x / (1 + Math.abs(x)),
+interface Kind {
+  /** Defaults; undefined where the function has no such parameter. */
+  alpha?: number;
+  beta?: number;
+  of: (x: number, alpha: number, beta: number) => number;
+}
+
+const activations: Record<string, Kind> = {
+  affine: { alpha: 1, beta: 0, of: (x, a, b) => a * x + b },
+  elu: { alpha: 1, of: (x, a) => (x < 0 ? a * Math.expm1(x) : x) },
+  hardsigmoid: { alpha: 0.2, beta: 0.5, of: (x, a, b) => Math.min(1, Math.max(0, a * x + b)) },
+  leakyrelu: { alpha: 0.01, of: (x, a) => (x < 0 ? a * x : x) },
+  relu: { of: (x) => Math.max(0, x) },
+  scaledtanh: { alpha: 1, beta: 1, of: (x, a, b) => a * Math.tanh(b * x) },
+  sigmoid: { of: sigmoid },
+  softplus: { of: softplus },
+  softsign: { of: (x) => x / (1 + Math.abs(x)) },
+  tanh: { of: Math.tanh },
+  thresholdedrelu: { alpha: 1, of: (x, a) => (x > a ? x : 0) },
 };
+
+/** All activations, with the parameters that the attributes list in order for those that have such. */
+function activationsOf(c: Call, names: readonly string[]): Activation[] {
+  const [alphas, betas] = ["activation_alpha", "activation_beta"].map((name) => {
+    const a = c.node.attributes[name];
+    return a?.type === "floats" ? [...a.value] : [];
+  }) as [number[], number[]];
+  const clip = c.node.float("clip", Infinity);
+  return names.map((name) => {
+    const { of, alpha, beta } = must(activations[name.toLowerCase()], `activation ${name}`);
+    const a = alpha === undefined ? 0 : (alphas.shift() ?? alpha);
+    const b = beta === undefined ? 0 : (betas.shift() ?? beta);
+    return (x) => of(Math.min(Math.max(x, -clip), clip), a, b);
+  });
+}
 
 /** One direction of a layer: the weights of its gates in rows. */
 interface Direction {
@@ -85,18 +113,15 @@ function direction(c: Call, k: number, gates: number, defaults: readonly string[
   };
   const a = c.node.attributes["activations"];
   const names = a?.type === "strings" ? a.value.map(String) : defaults;
-  const clip = c.node.float("clip", Infinity);
-  const own = names.length > defaults.length ? names.slice(k * defaults.length, (k + 1) * defaults.length) : names;
+  const listed = activationsOf(c, names);
+  const own = listed.length > defaults.length ? listed.slice(k * defaults.length, (k + 1) * defaults.length) : listed;
   return {
     hidden,
     fromInput: (row, x) => product(w, inputs, row, x) + (bias?.data[k * 2 * rows + row] ?? 0),
     fromHidden: (row, h) => product(r, hidden, row, h),
     biasOfHidden: (row) => bias?.data[k * 2 * rows + rows + row] ?? 0,
     peephole: (row) => peepholes?.data[k * 3 * hidden + row] ?? 0,
-    activate: own.map((name) => {
-      const f = must(activations[name.toLowerCase()], `activation ${name}`);
-      return (x) => f(Math.min(Math.max(x, -clip), clip));
-    }),
+    activate: own,
   };
 }
 
