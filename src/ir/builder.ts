@@ -50,8 +50,8 @@ export class Builder<Op extends string = string> implements Constants {
     readonly outer: Builder<Op> | null = null,
   ) {
     this.graph = new Graph(name);
-    this.names = outer ? outer.names : new Set();
-    this.counters = outer ? outer.counters : new Map();
+    this.names = outer ? outer.names : new Set<string>();
+    this.counters = outer ? outer.counters : new Map<string, number>();
     if (outer) this.scopes = [...outer.scopes];
   }
 
