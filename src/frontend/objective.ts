@@ -143,7 +143,7 @@ export function forward(
     if (value) bindings.set(f.value, value);
   }
   const roots = source.loss.kind === "computed" ? [...wanted, source.loss.logits] : [...wanted, source.loss.value];
-  return instantiate(b, source.graph, bindings, roots, (_, node, inputs) => {
+  return instantiate(b, source.graph, bindings, roots, (node, inputs) => {
     if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(b, node, inputs);
     if (node.op !== "Dropout" && node.op !== "Identity") return null;
     const x = must(inputs[0], `${node.label}: input`);

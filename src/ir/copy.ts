@@ -2,8 +2,8 @@ import { must } from "../util/assert.js";
 import type { Builder } from "./builder.js";
 import type { Graph, Node, Value } from "./graph.js";
 
-/** Emits something else for a node of a graph or of a body, given its inputs in the builder; null copies the node. */
-export type Rewrite = (b: Builder, node: Node, inputs: readonly (Value | null)[]) => readonly (Value | null)[] | null;
+/** Emits something else for a node of a graph or of a body, given its inputs in the builder `b`; null copies the node. */
+export type Rewrite = (node: Node, inputs: readonly (Value | null)[], b: Builder) => readonly (Value | null)[] | null;
 
 const copyAll: Rewrite = () => null;
 
@@ -51,7 +51,7 @@ function copyNodes(
   for (const node of graph.nodes) {
     if (!needed.has(node)) continue;
     const inputs = node.inputs.map((v) => v && at(v));
-    const replaced = rewrite(b, node, inputs);
+    const replaced = rewrite(node, inputs, b);
     if (replaced) {
       node.outputs.forEach((o, i) => {
         const r = replaced[i];

@@ -10,7 +10,7 @@ import type { RuleBuilder } from "./rule.js";
 import { constantScalar } from "./shapes.js";
 
 /** n − 1 − (n − 1 − i) is i: the way back of a way back goes forward. */
-const twiceReversed: Rewrite = (_, node, [last, index]) => {
+const twiceReversed: Rewrite = (node, [last, index]) => {
   const before = index?.producer;
   if (node.op !== "Sub" || node.domain !== "" || before?.op !== "Sub" || before.inputs[0] !== last) return null;
   return index?.type?.kind === "tensor" && index.dtype === "int64" ? [before.input(1)] : null;
