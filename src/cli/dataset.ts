@@ -61,13 +61,18 @@ function labelSpec({ loss }: Manifest, names: readonly string[] | undefined): La
 }
 
 /** Rows of the embedding whose name matches; undefined where the model has none of a usual name. */
-const rows = (manifest: Manifest, name: RegExp): number | undefined =>
+const rowsOf = (manifest: Manifest, name: RegExp): number | undefined =>
   Object.entries(manifest.parameters).find(([parameter]) => name.test(parameter))?.[1].shape[0];
+
+/** How many tokens and how many positions the model knows, as far as its names tell. */
+export const embeddingRows = (manifest: Manifest): { rows: number | undefined; positions: number | undefined } => ({
+  rows: rowsOf(manifest, /(word_embeddings|embed_tokens|wte)\.weight$/),
+  positions: rowsOf(manifest, /(position_embeddings|embed_positions|wpe)\.weight$/),
+});
 
 export function openTokenizer(manifest: Manifest, settings: DataSettings): Promise<Tokenizer> {
   const { tokenizer, maxLength } = settings;
-  const embeddingSize = rows(manifest, /(word_embeddings|embed_tokens|wte)\.weight$/);
-  const positions = rows(manifest, /(position_embeddings|embed_positions|wpe)\.weight$/);
+  const { rows: embeddingSize, positions } = embeddingRows(manifest);
   check(
     positions === undefined || maxLength <= positions,
     `--max-length ${maxLength}: the model has no more than ${positions ?? 0} positions; use fewer tokens`,

@@ -1,0 +1,91 @@
+import { expect } from "chai";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { curvsam } from "../support/cli.js";
+import { root } from "../support/root.js";
+import { temporaryFolder } from "../support/temp.js";
+
+const mini = join(root, "models", "roberta-mini");
+
+describe("curvsam glue", function () {
+  this.timeout(120_000);
+  const folder = temporaryFolder();
+  const data = join(folder.path, "glue");
+  const put = (name: string, lines: readonly string[]): void => {
+    mkdirSync(join(data, "CoLA"), { recursive: true });
+    writeFileSync(join(data, "CoLA", name), `${lines.join("\n")}\n`);
+  };
+  const sentence = (i: number): string => (i % 2 ? "they has gone away" : "they have gone away");
+  const rows = (n: number): string[] => Array.from({ length: n }, (_, i) => `x\t${(i + 1) % 2}\t\t${sentence(i)}`);
+  put("train.tsv", rows(16));
+  put("dev.tsv", rows(6));
+  put("test.tsv", ["index\tsentence", "0\tthey has gone", "1\tthey have gone"]);
+  const usual = (out: string): string[] => [
+    ...[
+      "glue",
+      "--task_name",
+      "cola",
+      "--model",
+      join(mini, "model.onnx"),
+      "--tokenizer",
+      join(mini, "tokenizer.json"),
+    ],
+    ...["--data_dir", data, "--output_dir", join(folder.path, out), "--threads", "1"],
+  ];
+  const json = (out: string, name: string) =>
+    JSON.parse(readFileSync(join(folder.path, out, name), "utf8")) as Record<string, unknown>;
+
+  it("trains, evaluates and predicts, and leaves run_glue.py's files", async () => {
+    const { code, stdout, stderr } = await curvsam([
+      ...[...usual("out"), "--do_train", "--do_eval", "--do_predict", "--max_seq_length", "16", "--optimizer", "sam"],
+      ...["--num_train_epochs", "2", "--save_steps", "2", "--logging_steps", "1", "--learning_rate", "1e-3"],
+    ]);
+    expect(code, stderr).to.equal(0);
+    expect(stdout).to.include("CoLA: ").and.to.include("eval_matthews_correlation");
+    expect(readdirSync(join(folder.path, "out")).sort()).to.deep.equal([
+      ...["all_results.json", "checkpoint-2", "checkpoint-4", "eval_results.json", "log.jsonl", "package"],
+      ...["predict_results_cola.txt", "submission.zip", "train_results.json", "trainer_state.json"],
+      "weights.safetensors",
+    ]);
+    expect(json("out", "all_results.json")).to.include({ epoch: 2, train_samples: 16, eval_samples: 6 });
+    expect(json("out", "trainer_state.json")).to.include({ global_step: 4, max_steps: 4, num_train_epochs: 2 });
+    expect((json("out", "trainer_state.json")["log_history"] as unknown[]).length).to.equal(4);
+    const predictions = readFileSync(join(folder.path, "out", "predict_results_cola.txt"), "utf8").split("\n");
+    expect(predictions[0]).to.equal("index\tprediction");
+    expect(predictions[1]).to.match(/^0\t[01]$/);
+
+    const again = await curvsam([...usual("out"), "--do_train"]);
+    expect(again.code).to.equal(1);
+    expect(again.stderr).to.include("--overwrite_output_dir");
+  });
+
+  it("takes its options from a JSON file, and evaluates without training", async () => {
+    const file = folder.write(
+      "arguments.json",
+      JSON.stringify({
+        ...{ task_name: "cola", model: join(mini, "model.onnx"), tokenizer: join(mini, "tokenizer.json") },
+        ...{ data_dir: data, output_dir: join(folder.path, "json"), do_eval: true, max_eval_samples: 4 },
+      }),
+    );
+    const { code, stdout, stderr } = await curvsam(["glue", file, "--json"]);
+    expect(code, stderr).to.equal(0);
+    const { tasks } = JSON.parse(stdout) as { tasks: { cola: Record<string, number> } };
+    expect(tasks.cola["eval_samples"]).to.equal(4);
+    expect(existsSync(join(folder.path, "json", "checkpoint-1"))).to.equal(false);
+
+    const wrong = folder.write("wrong.json", JSON.stringify({ task_nam: "cola" }));
+    const refused = await curvsam(["glue", wrong]);
+    expect(refused.code).to.equal(2);
+    expect(refused.stderr).to.include('"task_nam"').and.to.include("task_name");
+  });
+
+  it("refuses a head of another task, and a run with nothing to do", async () => {
+    const args = usual("head").map((arg) => (arg === "cola" ? "mnli" : arg));
+    const head = await curvsam([...args, "--do_eval"]);
+    expect(head.code).to.equal(1);
+    expect(head.stderr).to.include("the model's head has 2 outputs");
+    const idle = await curvsam(usual("idle"));
+    expect(idle.code).to.equal(2);
+    expect(idle.stderr).to.include("nothing to do");
+  });
+});
