@@ -27,6 +27,8 @@ export class RunFolder {
   readonly weights: string;
   readonly checkpoints: string;
   readonly log: string;
+  /** The package's graphs as this machine's processor runs them fastest. */
+  readonly lowered: string;
   private readonly settings: string;
 
   constructor(packageFolder: string, path?: string) {
@@ -34,6 +36,7 @@ export class RunFolder {
     this.weights = join(this.path, "weights.safetensors");
     this.checkpoints = join(this.path, "checkpoints");
     this.log = join(this.path, "log.jsonl");
+    this.lowered = join(this.path, "lowered");
     this.settings = join(this.path, "data.json");
   }
 

@@ -3,11 +3,21 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs
 import { basename, join } from "node:path";
 import { InferenceSession, env } from "onnxruntime-node";
 import type { Graph, Value } from "../ir/graph.js";
+import { dce } from "../passes/dce.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { byteLength } from "../util/dtype.js";
 import { onFile } from "../util/files.js";
 import { sizeOfDim } from "../util/shape.js";
+import { dropKeepers } from "./keepers.js";
+import { shareNormalizations } from "./norms.js";
+import { transposeOperands } from "./products.js";
+
+/** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
+const revision = 2;
+
+/** What the CPU provider's kernels do faster another way than the rules emit it. */
+const forms = [dropKeepers, transposeOperands, shareNormalizations];
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
@@ -18,15 +28,24 @@ import { sizeOfDim } from "../util/shape.js";
  */
 export async function lowerForCpu(source: string, cache: string, sizes: ReadonlyMap<string, number>): Promise<string> {
   const version = env.versions.node ?? env.versions.common;
-  const hash = createHash("sha256").update(readFileSync(source)).update(version).digest("hex").slice(0, 24);
+  const hash = createHash("sha256")
+    .update(readFileSync(source))
+    .update(`${version} ${revision}`)
+    .digest("hex")
+    .slice(0, 24);
   const name = `${basename(source, ".onnx")}-${hash}`;
   const file = join(cache, `${name}.onnx`);
   if (existsSync(file)) return file;
   onFile(cache, "write", () => mkdirSync(cache, { recursive: true }));
+  const formed = join(cache, `.${name}-${process.pid}-formed.onnx`);
   const optimized = join(cache, `.${name}-${process.pid}-optimized.onnx`);
   const ordered = join(cache, `.${name}-${process.pid}.onnx`);
   try {
-    const session = await InferenceSession.create(source, {
+    const before = loadModel(source);
+    for (const form of forms) form(before.graph);
+    dce(before.graph);
+    saveModel(before, formed);
+    const session = await InferenceSession.create(formed, {
       executionProviders: ["cpu"],
       graphOptimizationLevel: "extended",
       optimizedModelFilePath: optimized,
@@ -38,7 +57,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     saveModel(model, ordered);
     onFile(file, "write", () => renameSync(ordered, file));
   } finally {
-    for (const temporary of [optimized, ordered]) rmSync(temporary, { force: true });
+    for (const temporary of [formed, optimized, ordered]) rmSync(temporary, { force: true });
   }
   return file;
 }

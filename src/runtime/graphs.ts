@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
-import type { Manifest } from "../format/manifest.js";
+import { usualGraph, type Manifest } from "../format/manifest.js";
 import { checkGraphInputs, describeInput, type InputRole } from "../format/ports.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
@@ -95,7 +95,8 @@ export class PackageGraphs {
       return `${this.folder}: the package has no graph "${key}"${didYouMean(key, Object.keys(graphs))}`;
     });
     const path = join(this.folder, file);
-    const graph = new PackageGraph(path, await openSession(path, this.options, sizes), this.manifest);
+    const usual = key === usualGraph(this.manifest.schedule);
+    const graph = new PackageGraph(path, await openSession(path, this.options, sizes, usual), this.manifest);
     this.opened.set(key, graph);
     return graph;
   }

@@ -5,14 +5,17 @@ import { check, UserError } from "../util/assert.js";
 import type { Sizes } from "./batch.js";
 import type { SessionOptions } from "./options.js";
 
-const settings = ({ provider, deviceId, threads, level }: SessionOptions): InferenceSession.SessionOptions => ({
+const settings = (
+  { provider, deviceId, threads, level }: SessionOptions,
+  keepsMemory = false,
+): InferenceSession.SessionOptions => ({
   executionProviders: [provider.config(deviceId)],
   intraOpNumThreads: threads,
   graphOptimizationLevel: level,
   // Halves the peak at no cost in speed: the pattern allocates a second full block at the second run.
   enableMemPattern: false,
-  // Every session would have an arena of its own, which never shrinks; memory from the system is as fast, and given back.
-  enableCpuMemArena: false,
+  // An arena never shrinks, and every session has its own; without one, the system takes pages back and clears them anew.
+  enableCpuMemArena: keepsMemory,
   // Errors come as exceptions; the runtime would write them to stderr as well.
   logSeverityLevel: 4,
 });
@@ -38,17 +41,25 @@ export async function requireProvider(options: SessionOptions): Promise<void> {
   }
 }
 
-/** Opens the graph in file `path`, for `sizes` of the dynamic dimensions; a `UserError` names the file. */
-export async function openSession(path: string, options: SessionOptions, sizes: Sizes): Promise<InferenceSession> {
+/**
+ * Opens the graph in file `path`, for `sizes` of the dynamic dimensions; a `UserError` names the file. One that
+ * `keepsMemory` holds on to what a run needed for the next: faster, for the one graph that runs at nearly every step.
+ */
+export async function openSession(
+  path: string,
+  options: SessionOptions,
+  sizes: Sizes,
+  keepsMemory = false,
+): Promise<InferenceSession> {
   check(existsSync(path), `${path}: the package lacks this graph; run curvsam patch again`);
   try {
     if (options.lowered !== undefined) {
       // Loaded only here: reading ONNX files is no part of training.
       const { lowerForCpu } = await import("../lower/cpu.js");
       const file = await lowerForCpu(path, options.lowered, sizes);
-      return await InferenceSession.create(file, settings({ ...options, level: "disabled" }));
+      return await InferenceSession.create(file, settings({ ...options, level: "disabled" }, keepsMemory));
     }
-    return await InferenceSession.create(path, settings(options));
+    return await InferenceSession.create(path, settings(options, keepsMemory));
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`${path}: ONNX Runtime cannot open it: ${reasonOf(error)}`);

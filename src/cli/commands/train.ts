@@ -87,7 +87,11 @@ export const command: CommandBuilder = (context) => {
         import("../dataset.js"),
       ]);
       const run = new RunFolder(folder, flags.output);
-      const runtime = await PackageRuntime.open(folder, { ...runtimeOptions(flags), seed: flags.seed });
+      const runtime = await PackageRuntime.open(folder, {
+        ...runtimeOptions(flags),
+        seed: flags.seed,
+        ...((flags.provider ?? "cpu") === "cpu" && { lowered: run.lowered }),
+      });
       try {
         const { manifest } = runtime;
         const { batchSize, seed } = flags;
