@@ -3,26 +3,21 @@ import type { Graph, Value } from "../ir/graph.js";
 /**
  * Drops the choice between new and old values at the outputs `next/…` of a step, `Where(ok, new, old)` for
  * `skipped = 1 − ok`: it reads and writes every parameter and state once more. For drivers that take no `next/…` of a
- * step that says `skipped`, as this runtime's does not.
+ * step that says `skipped`, as this runtime's does not. What chose is left as dead code.
  */
 export function dropKeepers(graph: Graph): { modified: boolean } {
   const ok = graph.output("skipped")?.producer?.inputs[1]?.producer?.inputs[0];
   if (!ok) return { modified: false };
-  const outputs = new Set(graph.outputs);
-  let modified = false;
-  graph.outputs = graph.outputs.map((output) => {
+  const taken = new Set(graph.outputs);
+  const before = graph.outputs;
+  graph.outputs = before.map((output) => {
     const chosen = newValue(graph, output, ok);
-    if (!chosen || outputs.has(chosen)) return output;
-    outputs.add(chosen);
+    if (!chosen || taken.has(chosen)) return output;
+    taken.add(chosen);
     chosen.name = output.name;
-    modified = true;
     return chosen;
   });
-  if (modified) {
-    const kept = new Set(graph.outputs);
-    graph.nodes = graph.nodes.filter((n) => !(n.op === "Where" && outputs.has(n.output()) && !kept.has(n.output())));
-  }
-  return { modified };
+  return { modified: graph.outputs.some((output, i) => output !== before[i]) };
 }
 
 /** What `output` takes where the step is taken, if it is such a choice and a node makes it. */

@@ -1,5 +1,5 @@
+import { substitute } from "../ir/edit.js";
 import { Value, tensorType, type Graph, type Node } from "../ir/graph.js";
-import { substitute } from "../passes/pass.js";
 import { readersOf } from "./uses.js";
 
 /**

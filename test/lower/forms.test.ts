@@ -75,6 +75,7 @@ describe("forms of the CPU provider", () => {
     s.output(s.op("Sub", [one, s.op("Cast", [ok], { to: int(1) })]), "skipped");
     const before = await run(s.graph);
     expect(dropKeepers(s.graph).modified).to.equal(true);
+    dce(s.graph);
     expect(s.count("Where")).to.equal(1);
     close(await run(s.graph), before);
     expect(dropKeepers(s.graph).modified).to.equal(false);
