@@ -21,24 +21,32 @@ export interface Point {
    * scaled by √w: a cotangent for the logits. A UserError where there are no logits.
    */
   sampledScore(noise: Value): Value;
+  /** Σ (∂logits/∂w)ᵀ cotangent for every trainable parameter. */
+  pull(cotangent: Value): Params;
   /** What the value of the source graph became at these parameters: activations, for estimators that look inside. */
   valueOf(source: Value): Value | undefined;
 }
 
+/** A batch, or its first rows, where the gradient is taken. */
+export interface Rows {
+  at: Point;
+  /** The same rows at other values of the trainable parameters. */
+  elsewhere(w: Params): Point;
+  /** Random numbers of the shape of the labels, distributed as `sampledScore` wants them. */
+  labelNoise(): Value;
+}
+
 /** What a measurement is emitted from: one micro-batch at the point where the gradient is taken. */
-export interface MeasureContext {
+export interface MeasureContext extends Rows {
   b: RuleBuilder;
   /** The trainable parameters, by name. */
   parameters: ReadonlyMap<string, ParameterInfo>;
   /** The trainable parameters at the point. */
   w: Params;
-  at: Point;
-  /** The same batch at other values of the trainable parameters. */
-  elsewhere(w: Params): Point;
+  /** The first ⌈share·rows⌉ rows of the batch. */
+  rows(share: number): Rows;
   /** The probe `kind`, like every trainable parameter. */
   probe(kind: string): Params;
-  /** Random numbers of the shape of the labels, distributed as `sampledScore` wants them. */
-  labelNoise(): Value;
 }
 
 /** A kind of tensor that a measurement gives, `<kind>/<param>`; of the parameter's shape unless it says another. */

@@ -25,6 +25,15 @@ const fileName = z.string().regex(/^[^/\\]+$/, "expected the name of a file in t
 /** A tensor that crosses the border of a graph; strings in `shape` are dynamic dimensions, equal names equal sizes. */
 const port = z.object({ dtype, shape });
 
+/** Where a hyper-parameter may lie, and why. */
+const range = z.object({
+  min: z.number().optional(),
+  above: z.number().optional(),
+  max: z.number().optional(),
+  below: z.number().optional(),
+  reason: z.string(),
+});
+
 /** A graph that runs at some steps. */
 const period = z.object({ graph: z.string(), every: z.int().positive(), offset: z.int() });
 
@@ -81,7 +90,16 @@ const manifestSchema = z.object({
       ),
     }),
   ),
-  hyper: z.record(z.string(), z.object({ default: z.number(), description: z.string() })),
+  hyper: z.record(
+    z.string(),
+    z.object({
+      default: z.number(),
+      description: z.string(),
+      range: range.optional(),
+      /** The hyper-parameter that it equals, before schedules, where nothing else is said. */
+      follows: z.string().optional(),
+    }),
+  ),
   random: z.record(
     z.string(),
     port.extend({

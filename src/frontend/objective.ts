@@ -1,5 +1,6 @@
 import { gradient, hvpOfGradient } from "../autodiff/hvp.js";
-import { instantiate } from "../ir/copy.js";
+import { vjp } from "../autodiff/reverse.js";
+import { instantiate, type Retype, type Rewrite } from "../ir/copy.js";
 import { tensorType, type Graph, type Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
@@ -43,6 +44,10 @@ export interface BatchValues {
   labels: Value | null;
   random: ReadonlyMap<string, Value>;
   buffers: Params;
+  /** Types of what is computed from a batch that was cut, from those of the source graph. */
+  retype?: Retype;
+  /** The loss is differentiated times this, and its gradient divided by it. */
+  lossScale?: Value;
 }
 
 export interface Evaluation extends Loss {
@@ -57,6 +62,8 @@ export interface Evaluation extends Loss {
   logits: Value | null;
   /** ∂ℓ/∂logits for labels that `noise` draws from the model's own distribution (see `sampledScore` of the losses). */
   sampledScore(noise: Value): Value;
+  /** Cotangents of the trainable parameters, given that of the logits. */
+  pull(cotangent: Value): Params;
   /** What a value of the source graph became. */
   valueOf(source: Value): Value | undefined;
 }
@@ -95,7 +102,7 @@ export function evaluate(
   const trainable = source.parameters.filter((p) => p.trainable);
   const at = trainable.map((p) => must(params.get(p.name), `parameter "${p.name}"`));
   let grads: (Value | null)[] | undefined;
-  const gradients = (): (Value | null)[] => (grads ??= gradient(b, loss.loss, at));
+  const gradients = (): (Value | null)[] => (grads ??= scaledGradient(b, loss.loss, at, batch.lossScale));
   const named = (values: readonly (Value | null)[]): Params =>
     new Map(trainable.map((p, i) => [p.name, values[i] ?? e.fullLike(b, 0, must(at[i], p.name))]));
   const spec = source.loss;
@@ -112,6 +119,7 @@ export function evaluate(
       }
       return sampledScore(b, spec.options, logits, must(batch.labels, "labels"), noise);
     },
+    pull: (cotangent) => named(vjp(b, [must(logits, "the logits")], [cotangent], at)),
     grads: () => named(gradients()),
     hvp: (v) =>
       named(
@@ -125,12 +133,19 @@ export function evaluate(
   };
 }
 
+/** ∇L by way of ∇(sL)/s, where the loss has a scale s. */
+function scaledGradient(b: RuleBuilder, loss: Value, at: readonly Value[], scale?: Value): (Value | null)[] {
+  if (!scale) return gradient(b, loss, at);
+  const inverse = e.reciprocal(b, scale);
+  return vjp(b, [loss], [scale], at).map((g) => g && e.mul(b, g, inverse));
+}
+
 /** Copies what `wanted` values need into `b`; with `training` false every Dropout is the identity, every batch norm by its buffers. */
 export function forward(
   b: RuleBuilder,
   source: Source,
   params: Params,
-  batch: Pick<BatchValues, "inputs" | "random" | "buffers">,
+  batch: Pick<BatchValues, "inputs" | "random" | "buffers" | "retype">,
   training: boolean,
   wanted: readonly Value[],
 ): Map<Value, Value> {
@@ -143,14 +158,15 @@ export function forward(
     if (value) bindings.set(f.value, value);
   }
   const roots = source.loss.kind === "computed" ? [...wanted, source.loss.logits] : [...wanted, source.loss.value];
-  return instantiate(b, source.graph, bindings, roots, (node, inputs) => {
+  const replace: Rewrite = (node, inputs) => {
     if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(b, node, inputs);
     if (node.op !== "Dropout" && node.op !== "Identity") return null;
     const x = must(inputs[0], `${node.label}: input`);
     const mask = masks.get(node);
     if (!training || !mask) return [x];
     return [emitDropout(b, x, must(batch.random.get(mask.name), mask.name), mask.keep)];
-  });
+  };
+  return instantiate(b, source.graph, bindings, roots, replace, batch.retype);
 }
 
 /** Emits the loss over the copied values. */

@@ -1,17 +1,21 @@
 import { must } from "../util/assert.js";
 import type { Builder } from "./builder.js";
-import type { Graph, Node, Value } from "./graph.js";
+import type { Graph, Node, Type, Value } from "./graph.js";
 
 /** Emits something else for a node of a graph or of a body, given its inputs in the builder `b`; null copies the node. */
 export type Rewrite = (node: Node, inputs: readonly (Value | null)[], b: Builder) => readonly (Value | null)[] | null;
 
+/** The type of a copy, from that of the original. */
+export type Retype = (type: Type | null) => Type | null;
+
 const copyAll: Rewrite = () => null;
+const sameType: Retype = (type) => type;
 
 /**
  * Copies the nodes of `graph` into `b`, reading `bindings` wherever the graph reads a bound value (an input, a
  * parameter), and constants for its initializers; values from outside of the graph stay as they are. `rewrite` may put
- * other nodes in the place of one, in bodies too. Only what `outputs` need is copied. Returns the value of `b` for every
- * copied value of the graph.
+ * other nodes in the place of one, `retype` other types on what is copied, in bodies too. Only what `outputs` need is
+ * copied. Returns the value of `b` for every copied value of the graph.
  */
 export function instantiate(
   b: Builder,
@@ -19,6 +23,7 @@ export function instantiate(
   bindings: ReadonlyMap<Value, Value>,
   outputs: readonly Value[] = graph.outputs,
   rewrite: Rewrite = copyAll,
+  retype: Retype = sameType,
 ): Map<Value, Value> {
   const map = new Map(bindings);
   const inputs = new Set(graph.inputs);
@@ -34,7 +39,7 @@ export function instantiate(
     map.set(v, copy);
     return copy;
   };
-  copyNodes(b, graph, map, outputs, own, rewrite);
+  copyNodes(b, graph, map, outputs, own, { rewrite, retype });
   for (const o of outputs) if (!map.has(o)) map.set(o, own(o));
   return map;
 }
@@ -45,8 +50,9 @@ function copyNodes(
   map: Map<Value, Value>,
   outputs: readonly Value[],
   at: (v: Value) => Value,
-  rewrite: Rewrite,
+  changes: { rewrite: Rewrite; retype: Retype },
 ): void {
+  const { rewrite, retype } = changes;
   const needed = producers(graph, outputs, map);
   for (const node of graph.nodes) {
     if (!needed.has(node)) continue;
@@ -59,14 +65,14 @@ function copyNodes(
       });
       continue;
     }
-    const bodies = Object.fromEntries(Object.entries(node.bodies).map(([k, g]) => [k, copyBody(b, g, at, rewrite)]));
+    const bodies = Object.fromEntries(Object.entries(node.bodies).map(([k, g]) => [k, copyBody(b, g, at, changes)]));
     const copy = b.emit(
       node.op,
       inputs,
       node.outputs.map((o) => o !== null),
       node.attributes,
       bodies,
-      { domain: node.domain, name: node.name || node.op, types: node.outputs.map((o) => o?.type ?? null) },
+      { domain: node.domain, name: node.name || node.op, types: node.outputs.map((o) => retype(o?.type ?? null)) },
     );
     node.outputs.forEach((o, i) => {
       if (o) map.set(o, copy.output(i));
@@ -89,10 +95,15 @@ function producers(graph: Graph, outputs: readonly Value[], bindings: ReadonlyMa
 }
 
 /** A copy of a body for a node of `b`; values from around the body are read through `outer`. */
-function copyBody(b: Builder, graph: Graph, outer: (v: Value) => Value, rewrite: Rewrite): Graph {
+function copyBody(
+  b: Builder,
+  graph: Graph,
+  outer: (v: Value) => Value,
+  changes: { rewrite: Rewrite; retype: Retype },
+): Graph {
   const body = b.body(graph.name);
   const map = new Map<Value, Value>();
-  for (const v of graph.inputs) map.set(v, body.parameter(v.name, v.type));
+  for (const v of graph.inputs) map.set(v, body.parameter(v.name, changes.retype(v.type)));
   const at = (v: Value): Value => {
     const known = map.get(v);
     if (known) return known;
@@ -102,6 +113,6 @@ function copyBody(b: Builder, graph: Graph, outer: (v: Value) => Value, rewrite:
     map.set(v, copy);
     return copy;
   };
-  copyNodes(body, graph, map, graph.outputs, at, rewrite);
+  copyNodes(body, graph, map, graph.outputs, at, changes);
   return body.returns(graph.outputs.map(at));
 }

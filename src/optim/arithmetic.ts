@@ -1,31 +1,10 @@
 import type { Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
-import { must } from "../util/assert.js";
+import { sumOver } from "../curvature/params.js";
 import type { Params } from "./part.js";
 
-/** The entry of every parameter, mapped. */
-export function mapParams(params: Params, f: (value: Value, name: string) => Value): Map<string, Value> {
-  return new Map([...params].map(([name, v]) => [name, f(v, name)]));
-}
-
-export const at = (params: Params, name: string): Value => must(params.get(name), `an entry for parameter "${name}"`);
-
-/** Σₖ f(tensor k), each a scalar: a running float32 sum over all elements would lose digits. */
-export function sumOver(b: RuleBuilder, params: Params, f: (value: Value, name: string) => Value): Value {
-  const terms = [...params].map(([name, v]) => f(v, name));
-  return terms.length === 1 ? must(terms[0], "a parameter") : b.op("Sum", terms);
-}
-
-/** Σ xᵢ² over one tensor, `[]`. */
-export const sumSquares = (b: RuleBuilder, x: Value): Value => b.op("ReduceSumSquare", [x], { keepdims: e.int(0) });
-
-/** ‖x‖₂ over all parameters, `[]`. */
-export const globalNorm = (b: RuleBuilder, params: Params): Value =>
-  e.sqrt(
-    b,
-    sumOver(b, params, (x) => sumSquares(b, x)),
-  );
+export { at, countAll, dot, globalNorm, mapParams, sumOf, sumOver, sumSquares } from "../curvature/params.js";
 
 /** Whether a scalar is neither infinite nor NaN: only then x − x = 0. */
 export const isFinite = (b: RuleBuilder, x: Value): Value => e.equal(b, e.sub(b, x, x), e.scalarLike(b, 0, x));

@@ -3,6 +3,8 @@
  * and a base (how the weights move along it). Each is one file that exports one `Ascent`, `Combine` or `Base`, and is listed
  * in `compose.ts`; step graphs, phases, manifest, help and validation follow from what it declares.
  *
+ * Options are one zod schema a part; see `schema.ts` for its hyper-parameters.
+ *
  * A base with matrix state (Shampoo, K-FAC) plugs in so:
  * - `state` lists kinds of tensors with a `shape` of their own, per parameter (null: none); `identity` starts square
  *   matrices from a multiple of the identity.
@@ -18,6 +20,7 @@ import type { Measure, Measured, Params } from "../curvature/measure.js";
 import type { ParameterInfo } from "../curvature/parameter.js";
 import type { Value } from "../ir/graph.js";
 import type { RuleBuilder } from "../ops/rule.js";
+import type { Range } from "../util/range.js";
 import type { DType } from "../util/dtype.js";
 
 export type { ParameterInfo, Params };
@@ -27,6 +30,10 @@ export interface HyperSpec {
   name: string;
   default: number;
   description: string;
+  /** Where its values may lie. */
+  range?: Range;
+  /** The hyper-parameter that it equals where nothing else is said. */
+  follows?: string;
 }
 
 /** One tensor for each trainable parameter, called `<kind>/<param>`. */
@@ -99,11 +106,19 @@ export interface Part<Options extends ZodObject> {
   /** One line for `--help` and the optimizer table. */
   summary: string;
   reference: string;
-  /** Options that shape the graphs; numbers that may change from step to step are hyper-parameters instead. */
+  /**
+   * One schema for all that can be set: options that shape the graphs, and hyper-parameters (`hyper` of schema.ts), which every
+   * step is fed. It gives the types, the help, the validation and the manifest's entries.
+   */
   options: Options;
+  /** The hyper-parameters that these options have, usually `hyperOf(options, o)`. */
   hyper(o: z.output<Options>): readonly HyperSpec[];
+  /** What is wrong with these options together, or null. */
+  check?(o: z.output<Options>): string | null;
   state(o: z.output<Options>): StateLayout;
   refreshes?(o: z.output<Options>): readonly Refresh<Options>[];
+  /** Gradient evaluations that it adds to a step, on average; for a combine rule, the factor of what the ascent adds. */
+  gradients?(o: z.output<Options>): number;
 }
 
 /** State that is refreshed from measurements on the batch every so many steps; null in an option set without any. */

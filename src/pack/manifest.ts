@@ -3,6 +3,8 @@ import type { Measure } from "../curvature/measure.js";
 import { labelNoise, labelsType, type Source } from "../frontend/objective.js";
 import type { Value } from "../ir/graph.js";
 import { partsOf } from "../optim/compose.js";
+import { hyperNames } from "../optim/schema.js";
+import type { JsonValue } from "../util/json.js";
 import { must } from "../util/assert.js";
 import { version } from "../util/version.js";
 import type { Origin } from "./load.js";
@@ -56,7 +58,8 @@ export function describePackage(
       base: base.name,
       estimator: (optimizer.curvature.ascent ?? optimizer.curvature.base)?.estimator ?? null,
       frequency: optimizer.frequency,
-      options: { ...optimizer.ascentOptions, ...optimizer.combineOptions, ...optimizer.baseOptions },
+      options: Object.assign({}, ...partsOf(optimizer).map(structure)) as Record<string, JsonValue>,
+      parts: Object.fromEntries(partsOf(optimizer).map((p) => [p.part.name, structure(p)])),
     },
     inputs: Object.fromEntries(
       [...source.inputs].map(([name, v]) => [name, name === v.name ? port(v) : { ...port(v), source: v.name }]),
@@ -91,6 +94,15 @@ export function describePackage(
     ),
     graphs: { ...graphs },
   };
+}
+
+/** The options that shape the graphs; hyper-parameters have their own place. */
+function structure({ part, options }: ReturnType<typeof partsOf>[number]): Record<string, JsonValue> {
+  const numbers = hyperNames(part.options);
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !numbers.includes(name))) as Record<
+    string,
+    JsonValue
+  >;
 }
 
 /** Dropout masks, the probes of what is measured, and the noise of drawn labels. */
@@ -148,15 +160,22 @@ function describeLoss(source: Source): ManifestInput["loss"] {
 function describeHyper(recipe: Recipe, values: HyperValues): ManifestInput["hyper"] {
   const hyper: ManifestInput["hyper"] = {};
   const groups = [...new Set(recipe.source.parameters.map((p) => p.group))];
-  for (const h of recipe.optimizer.hyper) {
-    const common = values.all[h.name] ?? h.default;
-    if (!recipe.groupedHyper.has(h.name)) {
-      hyper[`hyper/${h.name}`] = { default: common, description: h.description };
+  for (const { name, default: fallback, description, range, follows } of recipe.optimizer.hyper) {
+    const common = values.all[name] ?? fallback;
+    const entry = { description, ...(range && { range }) };
+    const leader = follows === undefined || values.all[name] !== undefined ? undefined : follows;
+    if (!recipe.groupedHyper.has(name)) {
+      hyper[`hyper/${name}`] = { default: common, ...entry, ...(leader && { follows: `hyper/${leader}` }) };
       continue;
     }
     for (const group of groups) {
-      const value = values.groups[group]?.[h.name] ?? common;
-      hyper[`hyper/${h.name}/${group}`] = { default: value, description: `${h.description} (group ${group})` };
+      const own = values.groups[group] ?? {};
+      hyper[`hyper/${name}/${group}`] = {
+        default: own[name] ?? (leader === undefined ? undefined : own[leader]) ?? common,
+        ...entry,
+        description: `${description} (group ${group})`,
+        ...(leader && own[name] === undefined && { follows: `hyper/${leader}/${group}` }),
+      };
     }
   }
   return hyper;

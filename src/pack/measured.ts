@@ -1,6 +1,8 @@
 import type { Curvature } from "../optim/part.js";
-import type { Measured, Params, Point } from "../curvature/measure.js";
+import type { Measured, Params, Point, Rows } from "../curvature/measure.js";
 import { evaluate, type BatchValues } from "../frontend/objective.js";
+import { firstRows } from "../frontend/rows.js";
+import type { Value } from "../ir/graph.js";
 import { must } from "../util/assert.js";
 import { basePrefix } from "./variants.js";
 import type { Ports } from "./ports.js";
@@ -20,16 +22,29 @@ export function emitMeasure(
   batch: BatchValues,
 ): ReadonlyMap<string, Params> {
   const { b, recipe } = ports;
+  const { source } = recipe;
   if (!curvature.measure) return new Map();
   const prefix = prefixOf(role);
+  const labelNoise = (): Value => ports.labelNoise(`${prefix}labels`);
+  const evaluateAt = (on: BatchValues, moved: Params): Point =>
+    evaluate(b, source, new Map([...ports.parameters("all"), ...moved]), on, true);
+  const whole: Rows = { at, elsewhere: (moved) => evaluateAt(batch, moved), labelNoise };
+  const rows = (share: number): Rows => {
+    if (share === 1) return whole;
+    const first = firstRows(b, source, batch, share);
+    return {
+      at: evaluateAt(first.batch, w),
+      elsewhere: (moved) => evaluateAt(first.batch, moved),
+      labelNoise: () => first.cut(labelNoise(), "the noise of the labels"),
+    };
+  };
   return curvature.measure.emit({
+    ...whole,
     b,
     parameters: ports.infos,
     w,
-    at,
-    elsewhere: (moved) => evaluate(b, recipe.source, new Map([...ports.parameters("all"), ...moved]), batch, true),
+    rows,
     probe: (kind) => ports.like(prefix + kind),
-    labelNoise: () => ports.labelNoise(`${prefix}labels`),
   });
 }
 

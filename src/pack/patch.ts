@@ -6,7 +6,7 @@ import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import type { LossOptions } from "../frontend/losses.js";
 import type { Restored, TrainModeOptions } from "../frontend/train_mode.js";
 import { newModel, type Graph } from "../ir/graph.js";
-import { compose, partsOf } from "../optim/compose.js";
+import { checkHyper, compose, partsOf, type Optimizer } from "../optim/compose.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
@@ -85,21 +85,19 @@ export interface PatchReport {
  * Throws a UserError for a model that cannot be read or differentiated, and for options that do not fit it.
  */
 export async function patch(file: string, folder: string, options: PatchOptions): Promise<PatchReport> {
-  const optimizer = compose(options.optimizer ?? "curvsam", options.base ?? "sgd", {
-    ascent: options.optimizerOptions ?? {},
-    ...(options.combine !== undefined && { combine: options.combine }),
-    combineOptions: options.combineOptions ?? {},
-    base: options.baseOptions ?? {},
-  });
   const groups = options.groups ?? [];
   const values: HyperValues = {
     all: options.hyper ?? {},
     groups: Object.fromEntries(groups.map((g) => [g.name, g.hyper])),
   };
-  checkHyper(
-    optimizer.hyper.map((h) => h.name),
-    values,
-  );
+  const optimizer = compose(options.optimizer ?? "curvsam", options.base ?? "sgd", {
+    ascent: options.optimizerOptions ?? {},
+    ...(options.combine !== undefined && { combine: options.combine }),
+    combineOptions: options.combineOptions ?? {},
+    base: options.baseOptions ?? {},
+    hyper: values.all,
+  });
+  for (const group of groups) checkHyper(optimizer, group.hyper);
   const { source, origin, restored } = await loadSource(file, {
     loss: options.loss,
     ...(options.trainMode && { trainMode: options.trainMode }),
@@ -109,7 +107,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     ...(options.checkNames && { checkNames: options.checkNames }),
     group: (name) => groups.find((g) => g.match(name))?.name ?? "default",
   });
-  const groupedHyper = new Set(groups.flatMap((g) => Object.keys(g.hyper)));
+  const groupedHyper = groupedNames(optimizer, groups);
   const recipe: Recipe = { source, optimizer, groupedHyper };
   const graphs: Record<string, { file: string; nodes: number }> = {};
   await writeFolderAtomically(folder, options.force ? isPackage : undefined, (temporary) => {
@@ -175,10 +173,17 @@ export function* emitGraphs(recipe: Recipe): Generator<[name: string, graph: Gra
 
 const isPackage = (folder: string): boolean => existsSync(join(folder, manifestFile));
 
-function checkHyper(known: readonly string[], values: HyperValues): void {
-  for (const name of [...Object.keys(values.all), ...Object.values(values.groups).flatMap((g) => Object.keys(g))]) {
-    if (!known.includes(name)) {
-      throw new UserError(`the optimizer has no hyper-parameter "${name}"; it has ${known.join(", ")}`);
+/** Hyper-parameters that may differ between groups: those that parts ask for by parameter. */
+const groupable = ["lr", "weight_decay", "rho", "delta", "lr_max"];
+
+/** The hyper-parameters that differ between `groups`, and those that follow them. */
+function groupedNames({ hyper }: Optimizer, groups: readonly { hyper: Record<string, number> }[]): Set<string> {
+  const named = new Set(groups.flatMap((g) => Object.keys(g.hyper)));
+  for (const name of named) {
+    if (!groupable.includes(name)) {
+      throw new UserError(`hyper-parameter "${name}" is one for all groups; ${groupable.join(", ")} may differ`);
     }
   }
+  for (const { name, follows } of hyper) if (follows !== undefined && named.has(follows)) named.add(name);
+  return named;
 }

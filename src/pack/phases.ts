@@ -3,13 +3,13 @@ import type { Graph } from "../ir/graph.js";
 import { newBuilder } from "../ops/builder.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
-import { allFinite, globalNorm } from "../optim/arithmetic.js";
+import { allFinite } from "../optim/arithmetic.js";
 import { must } from "../util/assert.js";
 import type { ZodObject } from "zod";
 import type { Part, Refresh } from "../optim/part.js";
 import { emitMeasure, measuredBefore, measuredName, type Role } from "./measured.js";
 import { Ports, type Recipe } from "./ports.js";
-import { emitDescent, keepUnless, outputState, outputStep, updated } from "./step.js";
+import { emitDescent, gradientNorms, keepUnless, outputState, outputStep, updated } from "./step.js";
 import { basePrefix, type Variant } from "./variants.js";
 
 const outputParams = (b: RuleBuilder, prefix: string, params: Params): void => {
@@ -86,10 +86,7 @@ export function perturbGraph(recipe: Recipe): Graph {
   const result = b.scope("perturb", () =>
     must(ascent.perturb?.(ports.ascentContext(), ascentOptions, w, g, state), "a perturbation"),
   );
-  b.output(
-    b.scope("perturb", () => globalNorm(b, g)),
-    "grad_norm",
-  );
+  for (const [name, v] of b.scope("perturb", () => gradientNorms(ports, g))) b.output(v, name);
   b.output(result.norm, "perturbation_norm");
   for (const [name, v] of result.diagnostics ?? []) b.output(v, name);
   outputParams(b, "perturbed", result.perturbed);
@@ -108,7 +105,8 @@ export function descendGraph(recipe: Recipe, variant: Pick<Variant, "look" | "se
     if (second) ok = e.and(b, ok, allFinite(b, second));
     const baseState = ports.state(base.state(baseOptions));
     const descent = emitDescent(ports, variant, w, g, second, baseState);
-    for (const [name, v] of descent.diagnostics) b.output(v, name);
+    const norms = second ? [] : gradientNorms(ports, g);
+    for (const [name, v] of [...norms, ...descent.diagnostics]) b.output(v, name);
     const was = updated(baseState, ports.state(combine.state(combineOptions)));
     outputState(b, keepUnless(b, ok, was, descent.state));
     outputStep(b, ports, w, descent.next, ok);

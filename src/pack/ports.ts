@@ -1,6 +1,7 @@
 import { findLayers } from "../curvature/layers.js";
 import type { Params } from "../curvature/measure.js";
 import { labelNoise, labelsType, type BatchValues, type Source } from "../frontend/objective.js";
+import { rolesOf } from "../curvature/roles.js";
 import { tensorType, type Value } from "../ir/graph.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import type { Optimizer } from "../optim/compose.js";
@@ -29,12 +30,16 @@ export function parameterInfos(source: Source): Map<string, ParameterInfo> {
   const lead = (source.loss.kind === "computed" ? source.loss.logits : first)?.shape?.[0];
   const layers = lead === undefined ? [] : findLayers(source.graph, source.parameters, lead);
   const layerOf = new Map(layers.flatMap((l) => [l.weight, l.bias].map((name) => [name, l])));
+  const trainable = source.parameters.filter((p) => p.trainable);
+  const roles = rolesOf(
+    source.graph,
+    trainable.map((p) => p.value),
+  );
   return new Map(
-    source.parameters
-      .filter((p) => p.trainable)
-      .map(({ name, value, group }) => {
-        return [name, { name, shape: staticShape(value), group, layer: layerOf.get(name) ?? null }];
-      }),
+    trainable.map(({ name, value, group }) => {
+      const [layer, role] = [layerOf.get(name) ?? null, roles.get(value) ?? null];
+      return [name, { name, shape: staticShape(value), group, role, layer }];
+    }),
   );
 }
 
@@ -76,7 +81,9 @@ export class Ports {
     const masks = options.training ? source.dropouts : [];
     const random = new Map(masks.map((m) => [m.name, this.input(m.name, tensorType("bool", m.shape))]));
     const reads = !options.training || source.movesBuffers;
-    return { inputs, labels, random, buffers: reads ? this.buffers() : new Map() };
+    const scale = options.training && this.recipe.optimizer.lossScale ? this.scalar("hyper/loss_scale") : null;
+    const buffers = reads ? this.buffers() : new Map<string, Value>();
+    return { inputs, labels, random, buffers, ...(scale && { lossScale: scale }) };
   }
 
   /** The running statistics of batch norms. */

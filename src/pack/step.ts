@@ -4,6 +4,7 @@ import { newBuilder } from "../ops/builder.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { allFinite, at, globalNorm, isFinite, mapParams } from "../optim/arithmetic.js";
+import { clipped } from "../optim/clip.js";
 import { emptyState, type Combined, type Curvature, type Diagnostics, type State } from "../optim/part.js";
 import { must } from "../util/assert.js";
 import { emitMeasure, measuredHere, type Role } from "./measured.js";
@@ -69,9 +70,9 @@ export function stepGraph(recipe: Recipe, variant: Variant): Graph {
       renewed = refresh("ascent", curvature.ascent, before, atW, both);
     }
   }
-  diagnostics.set(
-    "grad_norm",
-    b.scope("pass1", () => globalNorm(b, g)),
+  addAll(
+    diagnostics,
+    b.scope("pass1", () => gradientNorms(ports, g)),
   );
   const baseBefore = ports.state(base.state(baseOptions));
   const baseRenewed = variant.baseRefresh
@@ -99,7 +100,7 @@ export function emitDescent(
   second: Params | null,
   baseState: State,
 ): { next: Params; state: State; diagnostics: Diagnostics } {
-  const { combine, combineOptions, base, baseOptions } = ports.recipe.optimizer;
+  const { combine, combineOptions, base, baseOptions, clip } = ports.recipe.optimizer;
   const context = ports.context();
   const combined = ((): Combined => {
     if (!second && !variant.look) return { descent: g, state: emptyState };
@@ -107,12 +108,25 @@ export function emitDescent(
     if (second) return combine.combine(context, combineOptions, g, second, state);
     return must(combine.reuse?.(context, combineOptions, g, state), "a step without a second pass");
   })();
-  const moved = base.descend(context, baseOptions, w, combined.descent, baseState);
+  const descent = clipped(context, clip, combined.descent);
+  const moved = base.descend(context, baseOptions, w, descent, baseState);
   return {
     next: moved.next,
     state: updated(combined.state, moved.state),
     diagnostics: new Map([...(combined.diagnostics ?? []), ...(moved.diagnostics ?? [])]),
   };
+}
+
+/** `grad_norm`, and `grad_norm/<group>` where there are several. */
+export function gradientNorms({ b, infos }: Ports, g: Params): Diagnostics {
+  const norms = new Map([["grad_norm", globalNorm(b, g)]]);
+  const groups = new Set([...infos.values()].map((p) => p.group));
+  if (groups.size === 1) return norms;
+  for (const group of groups) {
+    const members = new Map([...g].filter(([name]) => infos.get(name)?.group === group));
+    norms.set(`grad_norm/${group}`, globalNorm(b, members));
+  }
+  return norms;
 }
 
 /** The outputs of every descent: next/* of the weights and of the step count; skipped. */

@@ -1,5 +1,6 @@
 import type { Manifest } from "../format/manifest.js";
 import { check } from "../util/assert.js";
+import { rangeProblem } from "../util/range.js";
 import { didYouMean } from "../util/suggest.js";
 import type { Schedule } from "./schedules.js";
 
@@ -31,7 +32,16 @@ export function hyperSchedule(
   // The more a name says, the later it is applied: `lr/head` wins over `lr`.
   for (const [key, value] of Object.entries(hyper).sort(([a], [b]) => a.length - b.length)) {
     check(Number.isFinite(value), `hyper-parameter "${key}": ${value} is not a finite number`);
-    for (const name of meant(key)) fixed[name] = value;
+    for (const name of meant(key)) {
+      const range = known[name]?.range;
+      const problem = range && rangeProblem(value, range);
+      check(!problem, `hyper-parameter "${key}": ${problem ?? ""}`);
+      fixed[name] = value;
+    }
+  }
+  for (const [name, { follows }] of Object.entries(known)) {
+    const leader = follows === undefined ? undefined : fixed[follows];
+    if (leader !== undefined) fixed[name] ??= leader;
   }
   const factors = Object.entries(schedules).flatMap(([key, f]) => meant(key).map((name) => ({ name, f })));
   return (t) => {

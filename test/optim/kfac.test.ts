@@ -135,7 +135,7 @@ describe("K-FAC in float64 against a reference by eigendecompositions", () => {
       it(`${ascent} with the ${fisher} Fisher`, () => {
         const hyper = { lr: 0.05, momentum: 0.8, weight_decay: 0.1, kfac_damping: 0.01, kfac_decay: 0.7, rho: 0.1 };
         const schedule = { factors: 2, inverses: 3, start: 1 };
-        const optimizer = compose(ascent, "kfac", { base: { fisher, momentum: true, ...schedule } });
+        const optimizer = compose(ascent, "kfac", { base: { fisher, momentum: 0.8, ...schedule } });
         const trainer = new Trainer(source, optimizer, hyper);
         const base = new Kfac({ lr: 0.05, momentum: 0.8, weightDecay: 0.1, damping: 0.01, decay: 0.7, ...schedule });
         const sam = new Sam(base, 0.1);
@@ -237,7 +237,7 @@ describe("K-FAC on layers of every kind", () => {
 
   it("keeps state for the parameters that have need of it, and none beyond the limit", () => {
     const kinds = (o: object): Record<string, string[]> => {
-      const { state } = compose("none", "kfac", { base: { momentum: true, others: "adamw", ...o } });
+      const { state } = compose("none", "kfac", { base: { momentum: 0.9, others: "adamw", ...o } });
       const infos = [...parameterInfos(source).values()];
       return Object.fromEntries(
         state.tensors.map((t) => [t.kind, infos.filter((p) => (t.shape ? t.shape(p) : p.shape)).map((p) => p.name)]),

@@ -54,13 +54,13 @@ const cases = [
   { ascents: ["none"], options: { grafting: "none" }, hyper: {}, reference: { grafting: "none" } },
   {
     ascents: ["none", "sam"],
-    options: { grafting: "sgd", momentum: true },
+    options: { grafting: "sgd", momentum: 0.8 },
     hyper: {},
     reference: { grafting: "sgd", momentum: 0.8 },
   },
   {
     ascents: ["sam"],
-    options: { grafting: "sgd", momentum: true, nesterov: true, statistics: 3, block: 192 },
+    options: { grafting: "sgd", momentum: 0.8, nesterov: true, statistics: 3, block: 192 },
     hyper: { shampoo_decay: 0.9 },
     reference: { momentum: 0.8, nesterov: true, statistics: 3, block: 192, decay: 0.9 },
   },
@@ -109,7 +109,7 @@ describe("Shampoo's state", () => {
         optimizer.state.tensors.find((t) => t.kind === kind),
         kind,
       );
-      return must(state.shape, kind)({ name: "w", shape: dims, group: "default", layer: null });
+      return must(state.shape, kind)({ name: "w", shape: dims, group: "default", role: null, layer: null });
     };
     expect(shape("shampoo_l", [7, 12])).to.deep.equal([6, 4, 4]);
     expect(shape("shampoo_pr", [7, 12])).to.deep.equal([6, 4, 4]);
@@ -144,8 +144,8 @@ describe("Shampoo's state", () => {
 
   it("refuses momentum over Adam's, which has its own", async () => {
     await rejects(
-      () => compose("none", "shampoo", { base: { grafting: "adam", momentum: true } }),
-      "shampoo: option momentum",
+      () => compose("none", "shampoo", { base: { grafting: "adam", momentum: 0.8 } }),
+      "shampoo: grafting adam keeps a mean",
       "grafting adam",
     );
   });

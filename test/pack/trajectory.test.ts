@@ -14,10 +14,9 @@ import { folder, index, readFixture, row, type TrajectoryFixture } from "../supp
 type Feeds = Map<string, Feed>;
 
 function optimizerOf(f: TrajectoryFixture): Optimizer {
-  const momentum = (f.hyper["momentum"] ?? 0) > 0;
   return compose(f.ascent, f.base, {
     ascent: f.ascent === "curvsam" ? { frequency: must(f.hyper["frequency"], "frequency") } : {},
-    base: f.base === "sgd" ? { momentum, nesterov: f.nesterov } : {},
+    base: f.base === "sgd" ? { momentum: f.hyper["momentum"] ?? 0, nesterov: f.nesterov } : {},
   });
 }
 

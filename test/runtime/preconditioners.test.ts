@@ -37,12 +37,12 @@ function batch(t: number, from = 0, to = 6): Feeds {
 const cases = {
   shampoo: {
     ascent: "none",
-    options: { block: 5, statistics: 1, roots: 2, start: 1, momentum: true },
+    options: { block: 5, statistics: 1, roots: 2, start: 1, momentum: 0.9 },
     hyper: { lr: 0.05, shampoo_ridge: 1e-4 },
   },
   kfac: {
     ascent: "sam",
-    options: { fisher: "empirical", factors: 2, inverses: 3, momentum: true },
+    options: { fisher: "empirical", factors: 2, inverses: 3, momentum: 0.9 },
     hyper: { lr: 0.02, rho: 0.1, kfac_damping: 0.1 },
   },
   "kfac-sampled": { ascent: "none", options: { factors: 1, inverses: 1 }, hyper: { lr: 0.02 } },

@@ -5,9 +5,9 @@ import { places } from "../../frontend/places.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
 import { globs, refuseUnmatched } from "../globs.js";
-import { optimizerOptions, type OptimizerFlags } from "../optimizer.js";
+import { addOptimizerOptions, optimizerOptions, withoutDecay, type OptimizerFlags } from "../optimizer.js";
 import { addLossOptions, lossOf, type LossFlags } from "../loss.js";
-import { assignments, integer, list, number } from "../parse.js";
+import { integer, list, number } from "../parse.js";
 
 const help = `
 Globs select parameters by name; * stands for any characters. Without further
@@ -43,19 +43,7 @@ export const command: CommandBuilder = (context) => {
     )
     .argument("<model>", "an ONNX file, with its weights inside or beside it")
     .requiredOption("-o, --output <folder>", "where to write the package");
-  return addLossOptions(command)
-    .option("--optimizer <name>", "the perturbation: none, sam or curvsam", "curvsam")
-    .option("--base <name>", "what takes the step: sgd or adamw", "sgd")
-    .option("--lr <x>", "learning rate", number({ min: 0 }))
-    .option("--rho <x>", "sam, curvsam: radius of the perturbation", number({ min: 0 }))
-    .option("--beta <x>", "curvsam: weight of the past in the curvature", number({ min: 0, max: 1 }))
-    .option("--delta <x>", "curvsam: floor of the curvature scale", number({ min: 0, above: true }))
-    .option("--frequency <n>", "curvsam: steps between curvature refreshes", integer({ min: 1 }))
-    .option("--probe <kind>", "curvsam: normal or rademacher")
-    .option("--momentum <x>", "sgd: momentum", number({ min: 0, max: 1 }))
-    .option("--nesterov", "sgd: look ahead along the momentum")
-    .option("--weight-decay <x>", "weight decay", number({ min: 0 }))
-    .option("--hyper <name=x>", "any other hyper-parameter, e.g. beta2=0.98", assignments)
+  return addOptimizerOptions(addLossOptions(command))
     .option("--train <globs>", "train only these parameters", list)
     .option("--freeze <globs>", "do not train these parameters", list)
     .option("--train-mode", "put back what exporters remove: batch norms go by their batch, transformers drop out")
@@ -75,8 +63,12 @@ export const command: CommandBuilder = (context) => {
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (model: string, flags: Flags) => {
-      const [{ patch }, optimizer] = [await import("../../pack/patch.js"), await optimizerOptions(flags)];
+      const [{ patch }, { patterns: groupPatterns, groups, ...optimizer }] = [
+        await import("../../pack/patch.js"),
+        await optimizerOptions(flags),
+      ];
       const patterns = {
+        ...groupPatterns,
         train: flags.train,
         freeze: flags.freeze,
         "no-decay": flags.decay === true ? undefined : flags.decay,
@@ -84,14 +76,12 @@ export const command: CommandBuilder = (context) => {
       const options: PatchOptions = {
         loss: lossOf(flags),
         ...optimizer,
+        groups: patterns["no-decay"] ? withoutDecay(groups, globs(patterns["no-decay"])) : groups,
         ...trainModeOf(flags),
         batchNormStatistics: flags.bnStats,
         checkNames: (names) => refuseUnmatched(patterns, names),
         ...(patterns.train && { train: globs(patterns.train) }),
         ...(patterns.freeze && { freeze: globs(patterns.freeze) }),
-        ...(patterns["no-decay"] && {
-          groups: [{ name: "no_decay", match: globs(patterns["no-decay"]), hyper: { weight_decay: 0 } }],
-        }),
         ...(flags.force && { force: true }),
       };
       const report = await patch(model, flags.output, options);

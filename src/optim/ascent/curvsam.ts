@@ -1,21 +1,59 @@
 import { z } from "zod";
+import { estimator, estimatorCost, estimatorNames } from "../../curvature/estimator.js";
 import type { Value } from "../../ir/graph.js";
 import * as e from "../../ops/emit.js";
-import type { RuleBuilder } from "../../ops/rule.js";
+import { allFinite, at, ema, mapParams, sumOf, sumOver, sumSquares } from "../arithmetic.js";
+import type { Ascent, Diagnostics, Params, ParameterInfo, State, StepContext } from "../part.js";
+import { hyper, hyperOf, ranges } from "../schema.js";
+import { sizeOf } from "../../util/shape.js";
 import { must } from "../../util/assert.js";
-import { allFinite, at, ema, globalNorm, guardedRatio, mapParams, scaledNorm, sumOver } from "../arithmetic.js";
-import { hvpMeasure } from "../../curvature/hvp.js";
-import type { Ascent, Params, State } from "../part.js";
+import { perturbAlong, type Direction } from "./perturbation.js";
 
 const options = z.object({
+  estimator: z.enum(estimatorNames).default("hvp").describe("how the curvature is estimated"),
   frequency: z.int().positive().default(5).describe("steps between curvature refreshes (F)"),
   probe: z.enum(["normal", "rademacher"]).default("normal").describe("distribution of the probe z"),
+  probes: z.int().positive().default(1).describe("probes in a refresh, averaged before the absolute value"),
+  share: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe("fraction of the batch's rows that the curvature is measured on (hvp, finite-difference, gnb)"),
+  initial: z
+    .enum(["one", "zero"])
+    .default("one")
+    .describe("the curvature's start: 1, or 0 with the moving average's bias corrected"),
+  radius: z
+    .enum(["ellipsoid", "euclidean"])
+    .default("ellipsoid")
+    .describe("what ρ measures: the ellipsoid εᵀDε = ρ², or ‖ε‖₂ = ρ"),
+  floor: z
+    .enum(["absolute", "relative"])
+    .default("absolute")
+    .describe("whether δ is the floor of d, or a fraction of the root mean square of √h (then 0.05 is usual)"),
+  granularity: z
+    .enum(["element", "tensor", "group"])
+    .default("element")
+    .describe("one curvature an element, a tensor or a group"),
+  scope: z.enum(["global", "group"]).default("global").describe("one norm over all parameters, or one a group"),
+  rho: hyper(0.05, "radius of the perturbation ellipsoid: εᵀDε = ρ²", ranges.radius),
+  beta: hyper(0.9, "weight of the past in the moving average of the curvature", {
+    min: 0,
+    max: 1,
+    reason: "it is the weight of the past in a moving average; 1 never changes it",
+  }),
+  delta: hyper(0.01, "floor of the curvature scale d = max(√h, δ)", {
+    above: 0,
+    reason: "without a floor, directions of no curvature would be perturbed without bound",
+  }),
 });
+type Options = z.output<typeof options>;
 
 const curvatureOf = (s: State): Params => must(s.tensors.get("curvature"), "the curvature state");
 
-/** d = max(√h, δ). */
-const scaleOf = (b: RuleBuilder, h: Value, delta: Value): Value => e.max(b, e.sqrt(b, h), delta);
+/** With one curvature a tensor or a group, it is kept as one scalar a tensor: the mean over its elements. */
+const shapeOf = (o: Options) => (p: ParameterInfo) => (o.granularity === "element" ? p.shape : []);
 
 /**
  * Algorithm 1 of the CurvSAM paper, element by element, with one norm over all parameters:
@@ -24,51 +62,129 @@ const scaleOf = (b: RuleBuilder, h: Value, delta: Value): Value => e.max(b, e.sq
  *   d = max(√h, δ)
  *   ε = ρ (g ⊘ d) / √(Σ g² ⊘ d),   so that εᵀ D ε = ρ²
  *
- * Shapes of h, z, d, ε: those of w. Ours: a zero or overflowing norm gives ε = 0; an Hz that is not finite keeps h.
+ * Shapes of h, z, d, ε: those of w. Options beyond the paper: other estimators of |diag H|; h₀ = 0 with ĥ = h/(1 − βⁿ) after n
+ * refreshes (1 before the first); ε = ρ (g ⊘ d)/‖g ⊘ d‖₂; δ·rms(√ĥ) for δ; one h a tensor or a group, the mean over its elements.
+ * Secants move h at every step, by β^(1/F). Ours: a zero or overflowing norm gives ε = 0; an estimate that is not finite keeps h.
  */
 export const curvsam: Ascent<typeof options> = {
   name: "curvsam",
   summary: "SAM whose perturbation ellipsoid follows the local curvature",
   reference: "CurvSAM, Algorithm 1",
   options,
-  hyper: () => [
-    { name: "rho", default: 0.05, description: "radius of the perturbation ellipsoid: εᵀDε = ρ²" },
-    { name: "beta", default: 0.9, description: "weight of the past in the moving average of the curvature" },
-    { name: "delta", default: 0.01, description: "floor of the curvature scale d = max(√h, δ)" },
-  ],
-  state: () => ({ tensors: [{ kind: "curvature", fill: 1 }], scalars: [] }),
-  perturb: ({ b, hyper }, _, w, g, s) => {
-    const h = curvatureOf(s);
-    const direction = mapParams(g, (x, name) => e.div(b, x, scaleOf(b, at(h, name), hyper("delta"))));
-    const norm = e.sqrt(
-      b,
-      sumOver(b, g, (x, name) => e.sumAll(b, e.mul(b, x, at(direction, name)))),
-    );
-    const scale = guardedRatio(b, hyper("rho"), norm);
-    const perturbed = mapParams(w, (x, name) => e.add(b, x, e.mul(b, scale, at(direction, name))));
-    return { perturbed, norm: scaledNorm(b, scale, globalNorm(b, direction)) };
-  },
-  curvature: (o) => ({
-    estimator: "hvp",
-    frequency: o.frequency,
-    measure: hvpMeasure(o.probe),
-    refresh: ({ b, hyper }, _, m, s) => {
-      const h = curvatureOf(s);
-      const hvp = m.value("hvp");
-      const estimate = mapParams(m.probe("z"), (z, name) => e.abs(b, e.mul(b, z, at(hvp, name))));
-      const usable = allFinite(b, estimate);
-      const next = mapParams(h, (old, name) => e.where(b, usable, ema(b, hyper("beta"), old, at(estimate, name)), old));
-      const scales = mapParams(next, (x) => scaleOf(b, x, hyper("delta")));
-      const count = sumOver(b, scales, (x) => e.countOf(b, x, [...x.dims.keys()]));
-      const floored = sumOver(b, scales, (x) => e.sumAll(b, e.cast(b, e.lessOrEqual(b, x, hyper("delta")), x.dtype)));
-      const inverse = sumOver(b, scales, (x) => e.sumAll(b, e.reciprocal(b, x)));
-      return {
-        next: { tensors: new Map([["curvature", next]]), scalars: new Map() },
-        diagnostics: new Map([
-          ["curvature_floor_share", e.div(b, floored, count)],
-          ["mean_inverse_scale", e.div(b, inverse, count)],
-        ]),
-      };
-    },
+  hyper: (o) => hyperOf(options, o),
+  state: (o) => ({
+    tensors: [{ kind: "curvature", fill: o.initial === "one" ? 1 : 0, shape: shapeOf(o) }],
+    scalars: o.initial === "zero" ? [{ name: "curvature_weight", fill: 0 }] : [],
   }),
+  gradients: (o) => 1 + estimatorCost(o.estimator, o) / o.frequency,
+  perturb: (c, o, w, g, s) => {
+    const { b } = c;
+    const d = scales(c, o, s);
+    const directions = new Map<string, Direction>(
+      [...g].map(([name, x]) => {
+        if (o.granularity === "element") return [name, { tensor: e.div(b, x, at(d, name)) }];
+        return [name, { tensor: x, factor: e.reciprocal(b, at(d, name)) }];
+      }),
+    );
+    const squares = mapParams(g, (x, name) => {
+      const { tensor, factor } = at(directions, name);
+      if (factor) {
+        const squared = sumSquares(b, x);
+        return e.mul(b, o.radius === "euclidean" ? e.square(b, factor) : factor, squared);
+      }
+      return o.radius === "euclidean" ? sumSquares(b, tensor) : e.sumAll(b, e.mul(b, x, tensor));
+    });
+    return perturbAlong(c, w, directions, squares, o.scope);
+  },
+  curvature: (o) => {
+    const chosen = estimator(o.estimator, o);
+    const { name, measure, after } = chosen;
+    return {
+      estimator: name,
+      frequency: o.frequency,
+      ...(measure && { measure }),
+      ...(after && { after }),
+      refresh: (c, _, m, s) => {
+        const { b } = c;
+        const raw = chosen.estimate(b, m);
+        const found =
+          o.granularity === "element"
+            ? raw
+            : mapParams(raw, (x, p) => e.scale(b, e.sumAll(b, x), 1 / sizeOf(at(c.parameters, p).shape)));
+        const usable = allFinite(b, found);
+        const average = c.hyper("beta");
+        const beta = after ? e.pow(b, average, e.scalarLike(b, 1 / o.frequency, average)) : average;
+        const renew = (old: Value, x: Value): Value => e.where(b, usable, ema(b, beta, old, x), old);
+        const weight = s.scalars.get("curvature_weight");
+        const next: State = {
+          tensors: new Map([["curvature", mapParams(curvatureOf(s), (h, p) => renew(h, at(found, p)))]]),
+          scalars: new Map(weight ? [["curvature_weight", renew(weight, e.scalarLike(b, 1, weight))]] : []),
+        };
+        return { next, diagnostics: after ? new Map() : shares(c, o, next) };
+      },
+    };
+  },
 };
+
+/** d for every parameter: of its shape, or a scalar. */
+function scales(c: StepContext, o: Options, s: State): Params {
+  const { b } = c;
+  const h = corrected(c, o, s);
+  const roots = mapParams(h, (x) => e.sqrt(b, x));
+  if (o.floor === "absolute") return mapParams(roots, (x, name) => e.max(b, x, c.hyper("delta", name)));
+  // rms(√h) = √(mean of h). A floor of 0, where all of h is, would divide 0 by 0.
+  const total = sumOver(b, h, (x, name) => weightedSum(c, o, x, name));
+  const mean = e.scale(b, total, 1 / elements(c, h));
+  const rms = e.max(b, e.sqrt(b, mean), e.scalarLike(b, 1e-30, mean));
+  return mapParams(roots, (x, name) => e.max(b, x, e.mul(b, c.hyper("delta", name), rms)));
+}
+
+/** ĥ: with the bias of a start at zero corrected, and averaged over groups where they have one curvature. */
+function corrected(c: StepContext, o: Options, s: State): Params {
+  const { b } = c;
+  let h = curvatureOf(s);
+  if (o.granularity === "group") h = groupMeans(c, h);
+  const weight = s.scalars.get("curvature_weight");
+  if (!weight) return h;
+  const refreshed = e.isPositive(b, weight);
+  const one = e.scalarLike(b, 1, weight);
+  const inverse = e.reciprocal(b, e.where(b, refreshed, weight, one));
+  const before = e.where(b, refreshed, e.scalarLike(b, 0, weight), one);
+  return mapParams(h, (x) => e.add(b, e.mul(b, x, inverse), before));
+}
+
+function groupMeans(c: StepContext, h: Params): Params {
+  const { b } = c;
+  const means = new Map<string, Value>();
+  for (const group of new Set([...c.parameters.values()].map((p) => p.group))) {
+    const members = [...h].filter(([name]) => at(c.parameters, name).group === group);
+    const size = members.reduce((n, [name]) => n + sizeOf(at(c.parameters, name).shape), 0);
+    const sums = members.map(([name, x]) => e.scale(b, x, sizeOf(at(c.parameters, name).shape) / size));
+    means.set(group, sumOf(b, sums));
+  }
+  return mapParams(h, (_, name) => at(means, at(c.parameters, name).group));
+}
+
+const elements = (c: StepContext, of: Params): number =>
+  [...of.keys()].reduce((n, name) => n + sizeOf(at(c.parameters, name).shape), 0);
+
+/** Σ of x over the elements of the parameter that it stands for. */
+const weightedSum = ({ b, parameters }: StepContext, o: Options, x: Value, name: string): Value =>
+  o.granularity === "element" ? e.sumAll(b, x) : e.scale(b, x, sizeOf(at(parameters, name).shape));
+
+/** The share of elements whose d is at the floor (within rounding of it), and d̄ = mean of 1/d. */
+function shares(c: StepContext, o: Options, s: State): Diagnostics {
+  const { b } = c;
+  const d = scales(c, o, s);
+  const h = corrected(c, o, s);
+  const count = elements(c, d);
+  const floored = sumOver(b, d, (x, name) => {
+    const atFloor = e.less(b, e.sqrt(b, at(h, name)), x);
+    return weightedSum(c, o, e.cast(b, atFloor, x.dtype), name);
+  });
+  const inverse = sumOver(b, d, (x, name) => weightedSum(c, o, e.reciprocal(b, x), name));
+  return new Map([
+    ["curvature_floor_share", e.scale(b, floored, 1 / count)],
+    ["mean_inverse_scale", e.scale(b, inverse, 1 / count)],
+  ]);
+}

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Ascent } from "../part.js";
+import { noState, type Ascent } from "../part.js";
 
 const options = z.object({});
 
@@ -10,5 +10,5 @@ export const none: Ascent<typeof options> = {
   reference: "",
   options,
   hyper: () => [],
-  state: () => ({ tensors: [], scalars: [] }),
+  state: () => noState,
 };

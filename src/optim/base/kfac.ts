@@ -18,8 +18,10 @@ import { must, UserError } from "../../util/assert.js";
 import { allFinite, at, ema, isFinite, mapParams } from "../arithmetic.js";
 import { computedIn, identity, inverseRoot, shifted } from "../linalg.js";
 import type { Base, Params, ParameterInfo, State, StateLayout, StepContext } from "../part.js";
+import { momentFields } from "../moments.js";
+import { hyper, hyperOf, ranges } from "../schema.js";
 import { adamw } from "./adamw.js";
-import { sgd } from "./sgd.js";
+import { momentumFields, sgd } from "./sgd.js";
 
 const options = z.object({
   fisher: z
@@ -32,12 +34,20 @@ const options = z.object({
   limit: z.int().positive().default(4096).describe("largest side of a factor; greater layers go with the others"),
   others: z.enum(["sgd", "adamw"]).default("sgd").describe("base of the parameters that are in no layer"),
   precision: z.enum(["float64", "float32"]).default("float64").describe("dtype of the iteration for the inverses"),
-  momentum: z.boolean().default(false).describe("keep a momentum buffer"),
   nesterov: z.boolean().default(false).describe("look ahead along the momentum (needs momentum)"),
+  lr: hyper(0.01, "learning rate η", ranges.rate),
+  weight_decay: hyper(0, "decoupled weight decay λ", ranges.decay),
+  ...momentumFields,
+  kfac_damping: hyper(0.03, "damping γ of the Fisher", ranges.stabilizer),
+  kfac_decay: hyper(0.95, "weight β of the past in the factors", ranges.average),
+  ...momentFields,
+  others_lr: hyper(0.001, "learning rate of AdamW", ranges.rate),
 });
 type Options = z.output<typeof options>;
 
-const sgdOptions = ({ momentum, nesterov }: Options) => ({ momentum, nesterov, decoupled: true });
+/** What the bases that take the steps read of the options. */
+const sgdOptions = (o: Options) => ({ ...o, decoupled: true });
+const adamOptions = (o: Options) => ({ ...o, amsgrad: false });
 
 /** The layer that the parameter belongs to, unless its factors are too large. */
 function layerOf({ layer }: ParameterInfo, { limit }: Options): Layer | null {
@@ -147,22 +157,19 @@ export const kfac: Base<typeof options> = {
   summary: "natural gradient with a Kronecker-factored Fisher of each layer",
   reference: "Martens & Grosse 2015, Optimizing Neural Networks with Kronecker-factored Approximate Curvature",
   options,
-  hyper: (o) => [
-    ...sgd.hyper(sgdOptions(o)),
-    { name: "kfac_damping", default: 0.03, description: "damping γ of the Fisher" },
-    { name: "kfac_decay", default: 0.95, description: "weight β of the past in the factors" },
-    ...(o.others === "adamw"
-      ? adamw.hyper({}).flatMap((h) => {
-          if (h.name === "weight_decay") return [];
-          return h.name === "lr" ? [{ ...h, name: "others_lr", description: "learning rate of AdamW" }] : [h];
-        })
-      : []),
-  ],
+  check: (o) => sgd.check?.(sgdOptions(o)) ?? null,
+  hyper: (o) =>
+    hyperOf(options, o, [
+      ...(["lr", "weight_decay"] as const),
+      ...(o.momentum > 0 ? (["momentum", "dampening"] as const) : []),
+      ...(["kfac_damping", "kfac_decay"] as const),
+      ...(o.others === "adamw" ? (["others_lr", "beta1", "beta2", "eps"] as const) : []),
+    ]),
   state: (o) => {
     const inLayer = (p: ParameterInfo): boolean => layerOf(p, o) !== null;
     const [own, others] =
       o.others === "adamw"
-        ? [restricted(sgd.state(sgdOptions(o)), inLayer), restricted(adamw.state({}), (p) => !inLayer(p))]
+        ? [restricted(sgd.state(sgdOptions(o)), inLayer), restricted(adamw.state(adamOptions(o)), (p) => !inLayer(p))]
         : [sgd.state(sgdOptions(o)), { tensors: [], scalars: [] }];
     const [a, s] = [ofWeight(inputFactorShape, o), ofWeight(outputFactorShape, o)];
     return {
@@ -181,8 +188,8 @@ export const kfac: Base<typeof options> = {
     estimator: `kfac-${o.fisher}`,
     frequency: o.factors,
     measure: measure(o),
-    refresh: ({ b, hyper }, _, m, s) => {
-      const beta = hyper("kfac_decay");
+    refresh: ({ b, hyper: value }, _, m, s) => {
+      const beta = value("kfac_decay");
       const [a, out] = [m.value("input_factor"), m.value("output_factor")];
       const usable = e.and(b, allFinite(b, a), allFinite(b, out));
       const averaged = (name: string, fresh: Params): Params =>
@@ -205,9 +212,9 @@ export const kfac: Base<typeof options> = {
       name: "kfac_inverses",
       every: () => o.inverses,
       offset: () => o.start,
-      emit: ({ b, hyper }, _, s) => {
+      emit: ({ b, hyper: value }, _, s) => {
         const c = must(s.scalars.get("kfac_c"), "kfac_c");
-        const root = e.sqrt(b, hyper("kfac_damping"));
+        const root = e.sqrt(b, value("kfac_damping"));
         const renewed = { a: new Map<string, Value>(), s: new Map<string, Value>() };
         for (const [weight, sum] of kind(s, "kfac_a")) {
           const [a, out] = [e.div(b, sum, c), e.div(b, at(kind(s, "kfac_s"), weight), c)];
@@ -249,7 +256,7 @@ export const kfac: Base<typeof options> = {
     const part = (all: Params, inside: boolean): Params =>
       new Map([...all].filter(([name]) => layered.has(name) === inside));
     const own = sgd.descend(c, sgdOptions(o), part(w, true), part(direction, true), s);
-    const others = adamw.descend(withOwnRate(c), {}, part(w, false), part(g, false), s);
+    const others = adamw.descend(withOwnRate(c), adamOptions(o), part(w, false), part(g, false), s);
     const moved = new Map([...own.next, ...others.next]);
     return {
       next: mapParams(w, (_, name) => at(moved, name)),

@@ -2,12 +2,29 @@ import { z } from "zod";
 import * as e from "../../ops/emit.js";
 import { must } from "../../util/assert.js";
 import { at, mapParams, oneMinus } from "../arithmetic.js";
-import { emptyState, type Base } from "../part.js";
+import { emptyState, noState, type Base } from "../part.js";
+import { hyper, hyperOf, ranges } from "../schema.js";
+
+/** The hyper-parameters of a momentum buffer, for the schema of a base. */
+export const momentumFields = {
+  momentum: hyper(0, "momentum μ; 0 keeps no buffer", {
+    min: 0,
+    below: 1,
+    reason: "from 1 on, the past would never fade",
+  }),
+  dampening: hyper(0, "dampening τ of the gradient in the momentum", {
+    min: 0,
+    max: 1,
+    reason: "it takes a share of the gradient away",
+  }),
+};
 
 const options = z.object({
-  momentum: z.boolean().default(false).describe("keep a momentum buffer"),
   nesterov: z.boolean().default(false).describe("look ahead along the momentum (needs momentum)"),
   decoupled: z.boolean().default(false).describe("weight decay apart from the gradient, instead of L2"),
+  lr: hyper(0.01, "learning rate η", ranges.rate),
+  weight_decay: hyper(0, "weight decay λ", ranges.decay),
+  ...momentumFields,
 });
 
 /**
@@ -21,37 +38,29 @@ export const sgd: Base<typeof options> = {
   summary: "stochastic gradient descent, with momentum, Nesterov's look-ahead and weight decay",
   reference: "Sutskever et al. 2013, On the importance of initialization and momentum in deep learning",
   options,
-  hyper: (o) => [
-    { name: "lr", default: 0.01, description: "learning rate η" },
-    { name: "weight_decay", default: 0, description: "weight decay λ" },
-    ...(o.momentum
-      ? [
-          { name: "momentum", default: 0.9, description: "momentum μ" },
-          { name: "dampening", default: 0, description: "dampening τ of the gradient in the momentum" },
-        ]
-      : []),
-  ],
-  state: (o) => ({ tensors: o.momentum ? [{ kind: "momentum", fill: 0 }] : [], scalars: [] }),
-  descend: ({ b, hyper, step }, o, w, g, s) => {
+  check: (o) => (o.nesterov && o.momentum === 0 ? "nesterov needs momentum; give momentum a value above 0" : null),
+  hyper: (o) => hyperOf(options, o, o.momentum > 0 ? undefined : ["lr", "weight_decay"]),
+  state: (o) => (o.momentum > 0 ? { tensors: [{ kind: "momentum", fill: 0 }], scalars: [] } : noState),
+  descend: ({ b, hyper: value, step }, o, w, g, s) => {
     const decayed = mapParams(g, (x, name) =>
-      o.decoupled ? x : e.add(b, x, e.mul(b, hyper("weight_decay", name), at(w, name))),
+      o.decoupled ? x : e.add(b, x, e.mul(b, value("weight_decay", name), at(w, name))),
     );
     const start = mapParams(w, (x, name) =>
-      o.decoupled ? e.mul(b, x, oneMinus(b, e.mul(b, hyper("lr", name), hyper("weight_decay", name)))) : x,
+      o.decoupled ? e.mul(b, x, oneMinus(b, e.mul(b, value("lr", name), value("weight_decay", name)))) : x,
     );
-    if (!o.momentum) {
-      const next = mapParams(start, (x, name) => e.sub(b, x, e.mul(b, hyper("lr", name), at(decayed, name))));
+    if (o.momentum === 0) {
+      const next = mapParams(start, (x, name) => e.sub(b, x, e.mul(b, value("lr", name), at(decayed, name))));
       return { next, state: emptyState };
     }
-    const mu = hyper("momentum");
+    const mu = value("momentum");
     const first = e.equal(b, step, e.scalarLike(b, 0, step));
-    const share = e.where(b, first, e.scalarLike(b, 1, step), oneMinus(b, hyper("dampening")));
+    const share = e.where(b, first, e.scalarLike(b, 1, step), oneMinus(b, value("dampening")));
     const buffers = must(s.tensors.get("momentum"), "the momentum buffers");
     const updated = mapParams(buffers, (u, name) => e.add(b, e.mul(b, mu, u), e.mul(b, share, at(decayed, name))));
     const direction = o.nesterov
       ? mapParams(updated, (u, name) => e.add(b, at(decayed, name), e.mul(b, mu, u)))
       : updated;
-    const next = mapParams(start, (x, name) => e.sub(b, x, e.mul(b, hyper("lr", name), at(direction, name))));
+    const next = mapParams(start, (x, name) => e.sub(b, x, e.mul(b, value("lr", name), at(direction, name))));
     return { next, state: { tensors: new Map([["momentum", updated]]), scalars: new Map() } };
   },
 };

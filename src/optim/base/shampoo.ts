@@ -5,34 +5,42 @@ import type { RuleBuilder } from "../../ops/rule.js";
 import { must } from "../../util/assert.js";
 import { allFinite, at, guardedRatio, mapParams, oneMinus, sumSquares } from "../arithmetic.js";
 import { computedIn, inverseRoot, shifted } from "../linalg.js";
-import { moments, momentState } from "../moments.js";
+import { momentFields, moments, momentState } from "../moments.js";
 import type { Base, Params, ParameterInfo, State, StepContext } from "../part.js";
-import { adamw } from "./adamw.js";
-import { sgd } from "./sgd.js";
+import { hyper, hyperOf, ranges } from "../schema.js";
+import { momentumFields, sgd } from "./sgd.js";
 
-const options = z
-  .object({
-    block: z.int().positive().default(192).describe("largest side of a block"),
-    grafting: z.enum(["sgd", "adam", "none"]).default("sgd").describe("whose step length each tensor takes"),
-    statistics: z.int().positive().default(10).describe("steps between statistics"),
-    roots: z.int().positive().default(100).describe("steps between inverse roots"),
-    start: z
-      .int()
-      .positive()
-      .optional()
-      .describe("the step before which the first roots are computed; as roots by default"),
-    precision: z.enum(["float64", "float32"]).default("float64").describe("dtype of the iteration for the roots"),
-    momentum: z.boolean().default(false).describe("keep a momentum buffer (grafting sgd and none)"),
-    nesterov: z.boolean().default(false).describe("look ahead along the momentum (needs momentum)"),
-  })
-  .refine((o) => !(o.momentum && o.grafting === "adam"), {
-    path: ["momentum"],
-    message: "grafting adam keeps a mean of the gradient of its own; leave momentum off, or graft sgd",
-  });
+const options = z.object({
+  block: z.int().positive().default(192).describe("largest side of a block"),
+  grafting: z.enum(["sgd", "adam", "none"]).default("sgd").describe("whose step length each tensor takes"),
+  statistics: z.int().positive().default(10).describe("steps between statistics"),
+  roots: z.int().positive().default(100).describe("steps between inverse roots"),
+  start: z
+    .int()
+    .positive()
+    .optional()
+    .describe("the step before which the first roots are computed; as roots by default"),
+  precision: z.enum(["float64", "float32"]).default("float64").describe("dtype of the iteration for the roots"),
+  nesterov: z.boolean().default(false).describe("look ahead along the momentum (needs momentum)"),
+  lr: hyper(0.01, "learning rate η", ranges.rate),
+  weight_decay: hyper(0, "decoupled weight decay λ", ranges.decay),
+  ...momentumFields,
+  ...momentFields,
+  shampoo_decay: hyper(1, "weight γ of the past in the statistics; 1 sums them", {
+    min: 0,
+    max: 1,
+    reason: "it is the weight of the past",
+  }),
+  shampoo_eps: hyper(1e-12, "multiple ε of the identity in the statistics", ranges.stabilizer),
+  shampoo_ridge: hyper(1e-6, "the same, as a share of the largest eigenvalue", ranges.stabilizer),
+});
 
 type Options = z.output<typeof options>;
 
-const sgdOptions = ({ momentum, nesterov }: Options) => ({ momentum, nesterov, decoupled: true });
+/** What SGD, which takes the step where Adam is not grafted, reads of the options. */
+const sgdOptions = (o: Options) => ({ ...o, decoupled: true });
+
+const hyperOfShampoo = ["shampoo_decay", "shampoo_eps", "shampoo_ridge"] as const;
 
 /** How a tensor is cut: `down × across` blocks of [height, width], the last ones padded with zeros. */
 interface Blocks {
@@ -119,12 +127,19 @@ export const shampoo: Base<typeof options> = {
   summary: "steps preconditioned from both sides of each matrix, with the length of SGD's or Adam's",
   reference: "Gupta, Koren & Singer 2018, Shampoo: Preconditioned Stochastic Tensor Optimization",
   options,
-  hyper: (o) => [
-    ...(o.grafting === "adam" ? adamw.hyper({}) : sgd.hyper(sgdOptions(o))),
-    { name: "shampoo_decay", default: 1, description: "weight γ of the past in the statistics; 1 sums them" },
-    { name: "shampoo_eps", default: 1e-12, description: "multiple ε of the identity in the statistics" },
-    { name: "shampoo_ridge", default: 1e-6, description: "the same, as a share of the largest eigenvalue" },
-  ],
+  check: (o) =>
+    o.momentum > 0 && o.grafting === "adam"
+      ? "grafting adam keeps a mean of the gradient of its own; leave momentum off, or graft sgd"
+      : (sgd.check?.(sgdOptions(o)) ?? null),
+  hyper: (o) => {
+    const moments = ["beta1", "beta2", "eps"] as const;
+    const momentum = o.momentum > 0 ? (["momentum", "dampening"] as const) : [];
+    return hyperOf(options, o, [
+      ...(["lr", "weight_decay"] as const),
+      ...(o.grafting === "adam" ? moments : momentum),
+      ...hyperOfShampoo,
+    ]);
+  },
   state: (o) => {
     const own = sides.flatMap(({ statistics, roots, size }) => {
       const shape = (p: ParameterInfo): number[] | null => {
@@ -136,14 +151,14 @@ export const shampoo: Base<typeof options> = {
         { kind: roots, fill: 1, identity: true as const, shape },
       ];
     });
-    const grafts = o.grafting === "adam" ? momentState : sgd.state(sgdOptions(o));
+    const grafts = o.grafting === "adam" ? momentState() : sgd.state(sgdOptions(o));
     return { tensors: [...own, ...grafts.tensors], scalars: grafts.scalars };
   },
   curvature: (o) => ({
     estimator: "shampoo",
     frequency: o.statistics,
-    refresh: ({ b, parameters, hyper }, _, m, s) => {
-      const gamma = hyper("shampoo_decay");
+    refresh: ({ b, parameters, hyper: value }, _, m, s) => {
+      const gamma = value("shampoo_decay");
       const one = e.scalarLike(b, 1, gamma);
       const share = e.where(b, e.equal(b, gamma, one), one, e.sub(b, one, gamma));
       const products = sides.map(({ statistics }) => [statistics, new Map<string, Value>()] as const);
@@ -165,10 +180,10 @@ export const shampoo: Base<typeof options> = {
       name: "shampoo_roots",
       every: () => o.roots,
       offset: () => o.start ?? o.roots,
-      emit: ({ b, hyper }, _, s) => {
+      emit: ({ b, hyper: value }, _, s) => {
         const floor = floors[o.precision];
-        const ridge = e.max(b, hyper("shampoo_ridge"), b.scalar(o.precision === "float64" ? 0 : floor));
-        const epsilon = e.cast(b, hyper("shampoo_eps"), o.precision);
+        const ridge = e.max(b, value("shampoo_ridge"), b.scalar(o.precision === "float64" ? 0 : floor));
+        const epsilon = e.cast(b, value("shampoo_eps"), o.precision);
         const root = (x: Value): Value =>
           computedIn(b, o.precision, x, (v) => inverseRoot(b, shifted(b, v, epsilon), 4, { floor, ridge }));
         const renewed = sides.map(({ statistics, roots }) => {
@@ -183,7 +198,7 @@ export const shampoo: Base<typeof options> = {
     },
   ],
   descend: (c, o, w, g, s) => {
-    const { b, hyper } = c;
+    const { b, hyper: value } = c;
     if (o.grafting !== "adam") {
       const direction = mapParams(g, (x, name) => {
         const u = preconditioned(c, o, x, name, s);
@@ -196,8 +211,8 @@ export const shampoo: Base<typeof options> = {
       const mean = e.div(b, at(m, name), c1);
       const adam = e.div(b, mean, denominator(name));
       const u = preconditioned(c, o, mean, name, s);
-      const rate = hyper("lr", name);
-      const kept = e.mul(b, x, oneMinus(b, e.mul(b, rate, hyper("weight_decay", name))));
+      const rate = value("lr", name);
+      const kept = e.mul(b, x, oneMinus(b, e.mul(b, rate, value("weight_decay", name))));
       return e.sub(b, kept, e.mul(b, rate, u ? grafted(b, u, adam) : adam));
     });
     return { next, state };
