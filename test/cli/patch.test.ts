@@ -116,7 +116,7 @@ describe("curvsam patch", () => {
     ["an unknown loss", 2, /cross-entropy/, ["--loss", "hinge"]],
     ["two losses", 2, /cannot be used with/, ["--loss", "mse", "--loss-output", "loss"]],
     ["label smoothing of an mse", 2, /--label-smoothing belongs to/, ["--loss", "mse", "--label-smoothing", "0.1"]],
-    ["an unknown optimizer", 2, /samm.*none, sam, curvsam/, ["--loss", "mse", "--optimizer", "samm"]],
+    ["an unknown optimizer", 2, /samm.*none, sam, asam, curvsam/, ["--loss", "mse", "--optimizer", "samm"]],
     ["an unknown base", 2, /sgdd.*sgd, adamw/, ["--loss", "mse", "--base", "sgdd"]],
     [
       "a hyper-parameter of another",

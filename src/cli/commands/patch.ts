@@ -7,7 +7,7 @@ import { columns, counted, grouped } from "../format.js";
 import { globs, refuseUnmatched } from "../globs.js";
 import { addOptimizerOptions, optimizerOptions, withoutDecay, type OptimizerFlags } from "../optimizer.js";
 import { addLossOptions, lossOf, type LossFlags } from "../loss.js";
-import { integer, list, number } from "../parse.js";
+import { list, number } from "../parse.js";
 
 const help = `
 Globs select parameters by name; * stands for any characters. Without further
