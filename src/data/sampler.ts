@@ -10,6 +10,39 @@ export interface SamplerOptions {
   seed?: number;
   /** Leave out the last batch of an epoch where it is smaller than the others (default false). */
   dropLast?: boolean;
+  /**
+   * Batch examples of like length, for less padding: the epoch's order is cut into stretches of so many batches, each stretch sorted by
+   * length, and the batches put in random order. Default: off, as it changes which examples meet in a batch.
+   */
+  groupByLength?: number;
+}
+
+/** Examples per stretch of `order`, by length within it; the batches in an order of their own, the one with the longest example first. */
+function groupByLength(
+  order: Int32Array,
+  {
+    lengthOf,
+    batchSize,
+    batches,
+    rng,
+  }: { lengthOf: (i: number) => number; batchSize: number; batches: number; rng: Rng | null },
+): Int32Array {
+  // What does not fill a batch stays at the end, so that a position in the epoch says all.
+  const full = order.length - (order.length % batchSize);
+  const sorted: Int32Array[] = [];
+  for (let start = 0; start < full; start += batches * batchSize) {
+    const stretch = Array.from(order.subarray(start, Math.min(full, start + batches * batchSize)));
+    const lengths = new Map(stretch.map((i) => [i, lengthOf(i)]));
+    stretch.sort((a, b) => (lengths.get(b) ?? 0) - (lengths.get(a) ?? 0));
+    for (let at = 0; at < stretch.length; at += batchSize)
+      sorted.push(Int32Array.from(stretch.slice(at, at + batchSize)));
+  }
+  const shuffled = rng ? Array.from(rng.permutation(sorted.length), (k) => sorted[k] ?? new Int32Array()) : sorted;
+  const longest = ([first]: Int32Array): number => (first === undefined ? 0 : lengthOf(first));
+  // Memory that does not suffice shows at the first step of an epoch, not in the middle of it.
+  const head = shuffled.reduce((best, batch, k) => (longest(batch) > longest(shuffled[best] ?? batch) ? k : best), 0);
+  const result = [...shuffled.splice(head, 1), ...shuffled, order.subarray(full)];
+  return Int32Array.from(result.flatMap((batch) => Array.from(batch)));
 }
 
 /**
@@ -22,16 +55,24 @@ export class Sampler {
   readonly #batchSize: number;
   readonly #shuffle: boolean;
   readonly #end: number;
+  readonly #groupByLength: number;
+  readonly #lengthOf: (i: number) => number;
   #seed: number;
   #epoch = 0;
   #position = 0;
   #order: Int32Array | null = null;
 
-  /** `size`: the number of examples. */
-  constructor(size: number, options: SamplerOptions) {
-    const { batchSize, shuffle = false, seed = 0, dropLast = false } = options;
+  /** `size`: the number of examples; `lengthOf` an example is what `groupByLength` goes by. */
+  constructor(size: number, options: SamplerOptions, lengthOf: (i: number) => number = () => 0) {
+    const { batchSize, shuffle = false, seed = 0, dropLast = false, groupByLength = 0 } = options;
     check(size > 0, "the data set is empty");
     check(Number.isInteger(batchSize) && batchSize > 0, `batch size ${batchSize}: expected a whole number from 1 up`);
+    check(
+      Number.isInteger(groupByLength) && groupByLength >= 0,
+      `grouping by length within ${groupByLength} batches: expected a whole number from 1 up, or 0 for none`,
+    );
+    this.#groupByLength = groupByLength;
+    this.#lengthOf = lengthOf;
     this.#size = size;
     this.#batchSize = batchSize;
     this.#shuffle = shuffle;
@@ -59,12 +100,15 @@ export class Sampler {
   }
 
   state(): JsonValue {
-    return { size: this.#size, seed: this.#seed, epoch: this.#epoch, position: this.#position };
+    return {
+      ...{ size: this.#size, seed: this.#seed, epoch: this.#epoch, position: this.#position },
+      ...(this.#groupByLength > 0 && { groupByLength: this.#groupByLength, batchSize: this.#batchSize }),
+    };
   }
 
   restore(state: JsonValue): void {
     const saved = typeof state === "object" && state !== null && !Array.isArray(state) ? state : {};
-    const { size, seed, epoch, position } = saved;
+    const { size, seed, epoch, position, groupByLength = 0, batchSize = this.#batchSize } = saved;
     check(
       typeof seed === "number" && isCount(size) && isCount(epoch) && isCount(position) && position <= size,
       "the checkpoint's position in the data is damaged: expected size, seed, epoch and position",
@@ -73,6 +117,15 @@ export class Sampler {
       size === this.#size,
       `the checkpoint was made on a data set of ${size} examples; this one has ${this.#size}; give the same data`,
     );
+    check(
+      groupByLength === this.#groupByLength,
+      () =>
+        `the checkpoint's batches were ${shown(groupByLength)}, these are ${shown(this.#groupByLength)}; use the same`,
+    );
+    check(
+      groupByLength === 0 || batchSize === this.#batchSize,
+      `the checkpoint's batches, grouped by length, hold ${String(batchSize)} examples, these ${this.#batchSize}; use the same`,
+    );
     this.#seed = seed;
     this.#epoch = epoch;
     this.#position = position;
@@ -80,11 +133,24 @@ export class Sampler {
   }
 
   #currentOrder(): Int32Array {
-    this.#order ??= this.#shuffle
+    return (this.#order ??= this.#makeOrder());
+  }
+
+  #makeOrder(): Int32Array {
+    const order = this.#shuffle
       ? new Rng(this.#seed, "shuffle", this.#epoch).permutation(this.#size)
       : Int32Array.from({ length: this.#size }, (_, i) => i);
-    return this.#order;
+    if (this.#groupByLength === 0) return order;
+    return groupByLength(order, {
+      lengthOf: this.#lengthOf,
+      batchSize: this.#batchSize,
+      batches: this.#groupByLength,
+      rng: this.#shuffle ? new Rng(this.#seed, "batches", this.#epoch) : null,
+    });
   }
 }
+
+const shown = (groupByLength: unknown): string =>
+  groupByLength === 0 ? "not grouped by length" : `grouped by length within ${String(groupByLength)}`;
 
 const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;

@@ -94,7 +94,7 @@ export class TextBatches implements BatchSource {
     for (const [name, { shape }] of [...Object.entries(inputs), ...this.#targets]) {
       checkBatchDimension(name, shape[0], examples.texts.length, options);
     }
-    this.#sampler = new Sampler(examples.texts.length, options);
+    this.#sampler = new Sampler(examples.texts.length, options, (row) => this.#encode(row).ids.length);
     this.#encoded = new Array<Encoded | undefined>(examples.texts.length);
     this.#multipleOf = options.multipleOf ?? 1;
     const fixed = fixedSequenceLength(inputs);

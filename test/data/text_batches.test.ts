@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { join } from "node:path";
 import type { Batch, BatchSource, Feed } from "../../src/data/batch.js";
 import type { Examples } from "../../src/data/examples.js";
-import { Sampler } from "../../src/data/sampler.js";
+import { Sampler, type SamplerOptions } from "../../src/data/sampler.js";
 import {
   fixedSequenceLength,
   TextBatches,
@@ -116,6 +116,17 @@ describe("TextBatches", () => {
     expect(second!.feeds["labels"]).to.deep.include({ dims: [1, 2], data: Float32Array.of(5, 6) });
   });
 
+  it("batches texts of like length in tokens where asked to", async () => {
+    const spread = (batches: Batch[]) => batches.map(({ feeds }) => feeds["input_ids"]!.dims[1]!);
+    const texts = Array.from({ length: 24 }, (_, i) => "word ".repeat(1 + ((i * 5) % 24)));
+    const data = { texts, pairs: null, labels: { kind: "class", ids: new Int32Array(24), names: null } } as const;
+    const tokens = (batches: Batch[]) => spread(batches).reduce((sum, length) => sum + length);
+    const [plain, grouped] = await Promise.all(
+      [0, 6].map((groupByLength) => epoch(make({ shuffle: true, batchSize: 4, groupByLength }, inputs, data))),
+    );
+    expect(tokens(grouped!)).to.be.below(0.8 * tokens(plain!));
+  });
+
   it("shuffles by seed, differently in each epoch", async () => {
     const order = async (source: TextBatches) =>
       (await epoch(source)).map(({ feeds }) => numbers(feeds["input_ids"]).join());
@@ -176,5 +187,51 @@ describe("Sampler", () => {
       for (let rows = sampler.next(); rows !== null; rows = sampler.next()) seen.push(...rows);
       expect(seen.sort((a, b) => a - b)).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
+  });
+
+  describe("grouped by length", () => {
+    const size = 203;
+    const lengthOf = (i: number): number => 1 + ((i * 37) % 101);
+    const make = (more: Partial<SamplerOptions> = {}) =>
+      new Sampler(size, { batchSize: 8, shuffle: true, seed: 3, groupByLength: 10, ...more }, lengthOf);
+    const epochOf = (sampler: Sampler): number[][] => {
+      const batches: number[][] = [];
+      for (let rows = sampler.next(); rows !== null; rows = sampler.next()) batches.push([...rows]);
+      return batches;
+    };
+    const padding = (batches: number[][]): number =>
+      batches.reduce((sum, rows) => sum + rows.length * Math.max(...rows.map(lengthOf)), 0) -
+      batches.flat().reduce((sum, i) => sum + lengthOf(i), 0);
+
+    it("covers every example, with far less padding, the longest first, in another order each epoch", () => {
+      const sampler = make();
+      const epochs = [epochOf(sampler), epochOf(sampler)];
+      for (const batches of epochs) {
+        expect(batches.flat().sort((a, b) => a - b)).to.deep.equal(Array.from({ length: size }, (_, i) => i));
+        expect(batches.map((rows) => rows.length)).to.deep.equal([...Array<number>(25).fill(8), 3]);
+        expect(Math.max(...batches[0]!.map(lengthOf))).to.equal(Math.max(...batches.slice(0, -1).flat().map(lengthOf)));
+        expect(padding(batches)).to.be.below(0.3 * padding(epochOf(make({ groupByLength: 0 }))));
+      }
+      expect(epochs[0]).to.not.deep.equal(epochs[1]);
+      expect(epochOf(make())).to.deep.equal(epochs[0]);
+      // Batches of all lengths are mixed: their order is not that of their lengths.
+      const longest = epochs[0]!.map((rows) => lengthOf(rows[0]!));
+      expect(longest).to.not.deep.equal([...longest].sort((a, b) => b - a));
+      expect(epochOf(make({ dropLast: true }))).to.deep.equal(epochs[0]!.slice(0, -1));
+    });
+
+    it("goes on from any position with the batches that would have followed, and refuses another grouping", async () => {
+      for (const taken of [0, 1, 13, 26, 27]) {
+        const sampler = make();
+        for (let i = 0; i < taken; i++) sampler.next();
+        const other = make({ seed: 8 });
+        other.restore(sampler.state());
+        expect([epochOf(other), epochOf(other)]).to.deep.equal([epochOf(sampler), epochOf(sampler)]);
+      }
+      const state = make().state();
+      await rejects(() => make({ groupByLength: 4 }).restore(state), "grouped by length within 10, these are grouped");
+      await rejects(() => make({ batchSize: 4 }).restore(state), "hold 8 examples, these 4; use the same");
+      await rejects(() => make({ groupByLength: 0.5 }), "grouping by length within 0.5 batches");
+    });
   });
 });

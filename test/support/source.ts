@@ -11,9 +11,14 @@ export class LogisticSource implements BatchSource {
   onBatch: (batch: Batch, index: number) => void = () => undefined;
   private given = 0;
 
-  constructor(size: number, batchSize: number, options: { shuffle?: boolean; key?: string } = {}) {
+  constructor(
+    size: number,
+    batchSize: number,
+    options: { shuffle?: boolean; key?: string; groupByLength?: number } = {},
+  ) {
     this.all = logisticBatch(size, options.key ?? "set").feeds;
-    this.sampler = new Sampler(size, { batchSize, shuffle: options.shuffle ?? true, seed: 4 });
+    const { shuffle = true, groupByLength = 0 } = options;
+    this.sampler = new Sampler(size, { batchSize, shuffle, seed: 4, groupByLength }, (row) => (row * 7) % 13);
   }
 
   get batchesPerEpoch(): number {

@@ -33,11 +33,11 @@ describe("fit", () => {
     }
   }
 
-  type Changes = Partial<FitOptions> & { onBatch?: LogisticSource["onBatch"] | undefined };
+  type Changes = Partial<FitOptions> & { onBatch?: LogisticSource["onBatch"] | undefined; groupByLength?: number };
   /** Three epochs of 7 steps over 100 examples in batches of 8, two a step; files below `name`. */
   async function run(name: string, changes: Changes = {}) {
     return withRuntime(async (runtime) => {
-      const train = new LogisticSource(100, 8);
+      const train = new LogisticSource(100, 8, { groupByLength: changes.groupByLength ?? 0 });
       if (changes.onBatch) train.onBatch = changes.onBatch;
       const evaluation = {
         source: new LogisticSource(60, 16, { shuffle: false, key: "held out" }),
@@ -218,6 +218,20 @@ describe("fit", () => {
   it("equal seeds give equal bits", async () => {
     const [a, b] = [await run("a"), await run("b")];
     expect({ ...b, result: { ...b.result, checkpoint: a.result.checkpoint } }).to.deep.equal(a);
+  });
+
+  it("grouped by length, interrupted and resumed: the same bits again, and other ones than without", async () => {
+    const grouped = { groupByLength: 3, epochs: 2 };
+    const whole = await run("whole", grouped);
+    const controller = new AbortController();
+    const onStep = ({ step }: { step: number }) => (step === 10 ? controller.abort() : undefined);
+    await run("part", { ...grouped, signal: controller.signal, callbacks: { onStep } });
+    const rest = await run("part", { ...grouped, resume: join(work, "part") });
+    expect(rest.state).to.deep.equal(whole.state);
+    expect((await run("other", { epochs: 2 })).state).to.not.deep.equal(whole.state);
+    expect(await refusal(run("part", { resume: join(work, "part") }))).to.contain(
+      "the checkpoint's batches were grouped by length within 3, these are not grouped by length; use the same",
+    );
   });
 
   for (const stop of [1, 7, 10] as const) {

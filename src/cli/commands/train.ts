@@ -32,6 +32,10 @@ Examples:
   $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --init model.safetensors
   $ curvsam train out --data train.tsv --tokenizer tokenizer.json --text sentence --label label --resume`;
 
+/** Shuffled batches within which texts are sorted by length: enough that padding hardly falls any further. */
+const defaultGroup = 50;
+const groupSize = integer({ min: 1 });
+
 interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags {
   data: string;
   eval?: string;
@@ -44,6 +48,7 @@ interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags {
   saveEvery?: number;
   maxSkips: number;
   dropLast?: true;
+  groupByLength?: number | true;
   output?: string;
   resume?: string | true;
   init?: string;
@@ -69,6 +74,11 @@ export const command: CommandBuilder = (context) => {
     .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))
     .option("--save-every <n>", "steps between checkpoints (default: after each evaluation)", integer({ min: 1 }))
     .option("--max-skips <n>", "stop after so many steps in a row that are not finite", integer({ min: 1 }), 10)
+    .option(
+      "--group-by-length [n]",
+      "batch texts of like length, sorted within n shuffled batches (50 if not said)",
+      groupSize,
+    )
     .option("--drop-last", "leave out an epoch's last batch where it is smaller")
     .option("--output <folder>", "the run's folder (default: run in the package)")
     .option("--resume [checkpoint]", "go on from the run's last checkpoint, or from this one")
@@ -105,6 +115,7 @@ export const command: CommandBuilder = (context) => {
           seed,
           shuffle: true,
           dropLast: flags.dropLast ?? false,
+          groupByLength: flags.groupByLength === true ? defaultGroup : (flags.groupByLength ?? 0),
         });
         const heldOut =
           flags.eval === undefined ? undefined : await dataset.openExamples(manifest, flags.eval, told, flags.format);
