@@ -12,7 +12,7 @@ export const addDataOptions = (command: Command): Command =>
       ),
     )
     .option("--no-header", "tsv, csv: the first line is data; columns go by number from 0")
-    .option("--tokenizer <file>", "the model's tokenizer.json")
+    .option("--tokenizer <path>", "tokenizer.json, vocab.json beside merges.txt, vocab.txt, or their folder")
     .option("--text <column>", "the column of the text")
     .option("--text-pair <column>", "the column of the second text")
     .option("--label <columns>", "the column of the label", list)

@@ -124,7 +124,7 @@ export class Sampler {
     );
     check(
       groupByLength === 0 || batchSize === this.#batchSize,
-      `the checkpoint's batches, grouped by length, hold ${String(batchSize)} examples, these ${this.#batchSize}; use the same`,
+      `the checkpoint's batches, grouped by length, hold ${JSON.stringify(batchSize)} examples, these ${this.#batchSize}; use the same`,
     );
     this.#seed = seed;
     this.#epoch = epoch;
@@ -151,6 +151,6 @@ export class Sampler {
 }
 
 const shown = (groupByLength: unknown): string =>
-  groupByLength === 0 ? "not grouped by length" : `grouped by length within ${String(groupByLength)}`;
+  groupByLength === 0 ? "not grouped by length" : `grouped by length within ${JSON.stringify(groupByLength)}`;
 
 const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;

@@ -1,8 +1,7 @@
 import { Tokenizer as Untyped } from "@huggingface/tokenizers";
-import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { check, UserError } from "../util/assert.js";
 import { compileTemplate, fillTemplate, specialCount, type Template } from "./template.js";
+import { readTokenizer, tokenName, type ConfigFile } from "./vocabulary.js";
 
 /** What is used of the library: its own declarations import without file extensions, which leaves them untyped here. */
 interface Model {
@@ -35,17 +34,10 @@ interface TokenizerFile {
   padding?: { pad_id?: number; pad_type_id?: number; direction?: string } | null;
 }
 
-interface ConfigFile {
-  pad_token?: string | { content?: string } | null;
-  model_max_length?: number;
-  truncation_side?: string;
-  padding_side?: string;
-}
-
 /** Wide of any real limit: `model_max_length` is 1e30 in files that state none. */
 const noLimit = 1e6;
 
-/** Turns texts into ids as the `tokenizer.json` of a Hugging Face model says. */
+/** Turns texts into ids as the tokenizer files of a Hugging Face model say. */
 export class Tokenizer {
   readonly padId: number;
   readonly padType: number;
@@ -90,16 +82,18 @@ export class Tokenizer {
     for (const item of this.#template.pair) if ("id" in item) this.#checkId(item.id);
   }
 
-  /** Reads `tokenizer.json`, and `tokenizer_config.json` where it lies beside it; throws `UserError` naming the file. */
+  /**
+   * Reads a `tokenizer.json`, `vocab.json` with `merges.txt`, or `vocab.txt`, by the file's name or its folder's; and
+   * `tokenizer_config.json` where it lies beside it. Throws `UserError` naming the file.
+   */
   static async open(path: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
-    const file = (await readJson(path)) as TokenizerFile | null;
-    check(file !== null, `${path}: no such file`);
+    const source = await readTokenizer(path);
+    const file = source.file as TokenizerFile | null;
     check(
-      typeof file === "object" && typeof file.model === "object",
-      `${path}: not a tokenizer: expected the tokenizer.json of a Hugging Face model, with a "model"`,
+      typeof file === "object" && typeof file?.model === "object",
+      `${source.path}: not a tokenizer: expected the tokenizer.json of a Hugging Face model, with a "model"`,
     );
-    const config = (await readJson(join(dirname(path), "tokenizer_config.json"))) as ConfigFile | null;
-    return new Tokenizer(path, file, config ?? {}, options);
+    return new Tokenizer(source.path, file, source.config, options);
   }
 
   /** Encodes a text, or a pair; what is longer than `maxLength` loses tokens from its end, of a pair the longer text first. */
@@ -144,7 +138,7 @@ export class Tokenizer {
   }
 
   #findPadding(file: TokenizerFile, config: ConfigFile): number {
-    const configured = typeof config.pad_token === "object" ? config.pad_token?.content : config.pad_token;
+    const configured = tokenName(config.pad_token);
     const names = [...(configured === undefined ? [] : [configured]), "[PAD]", "<pad>"];
     const id =
       file.padding?.pad_id ?? names.map((name) => this.#model.token_to_id(name)).find((found) => found !== undefined);
@@ -162,19 +156,4 @@ export function longestFirst(a: number, b: number, room: number): [number, numbe
   const half = Math.floor(room / 2);
   const [less, more] = short > half ? [half, room - half] : [short, room - short];
   return a <= b ? [Math.min(a, less), Math.min(b, more)] : [Math.min(a, more), Math.min(b, less)];
-}
-
-async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new UserError(`${path}: cannot be read: ${(error as Error).message}`);
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path}: not valid JSON: ${(error as Error).message}`);
-  }
 }
