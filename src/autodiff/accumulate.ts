@@ -1,6 +1,7 @@
 import { int, tensorType, type Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
+import { freshDim } from "../util/shape.js";
 
 /** The cotangents that reach each value, summed; every one brought to the shape of its value first. */
 export class Cotangents {
@@ -63,7 +64,7 @@ function unbroadcastAtRunTime(b: RuleBuilder, cotangent: Value, primal: Value): 
     "ReduceSum",
     [cotangent, axes],
     { keepdims: int(1), noop_with_empty_axes: int(1) },
-    { types: [tensorType(cotangent.dtype, null)] },
+    { types: [tensorType(cotangent.dtype, cotangent.shape?.map(freshDim) ?? null)] },
   );
   return e.reshapeTo(b, reduced, to, tensorType(cotangent.dtype, primal.shape));
 }

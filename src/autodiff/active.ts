@@ -18,7 +18,8 @@ export class Ways {
 
   /** `nodes`: those of the graph; the way back from `outputs` ends at `stop`. */
   constructor(nodes: readonly Node[], outputs: Iterable<Value>, stop?: Pick<ReadonlySet<Value>, "has">) {
-    const within = new Set(nodes);
+    const places = placesIn(nodes);
+    const within = new Set<Node>();
     // What the inputs of bodies take their content from.
     const sources = new Map<Value, Value[]>();
     const seen = new Set<Value>();
@@ -28,7 +29,7 @@ export class Ways {
       seen.add(v);
       stack.push(...(sources.get(v) ?? []));
       const node = v.producer;
-      if (!node || !within.has(node)) continue;
+      if (!node || !(places.has(node) || within.has(node))) continue;
       const wiring = wiringOf(node);
       for (const w of wiring) for (const [from, to] of [...w.leave, ...w.past]) if (to === v) stack.push(from);
       if (this.found.has(node)) continue;
@@ -39,7 +40,11 @@ export class Ways {
         for (const [from, to] of [...w.enter, ...w.back]) sources.set(to, [...(sources.get(to) ?? []), from]);
       }
     }
-    this.nodes = this.among(nodes);
+    const own = [...this.found].flatMap((node): [Node, number][] => {
+      const place = places.get(node);
+      return place === undefined ? [] : [[node, place]];
+    });
+    this.nodes = own.sort(([, p], [, q]) => p - q).map(([node]) => node);
     this.reached = seen;
   }
 
@@ -49,7 +54,29 @@ export class Ways {
   }
 }
 
-/** Values of the nodes on the way, and of their bodies, that a change of `sources` can change differentiably. */
+/** Where the nodes of a list lie: a rule that differentiates its own terms asks once a node, so the answer is kept. */
+const orders = new WeakMap<readonly Node[], { places: Map<Node, number>; last: Node | undefined }>();
+
+/** The places of the nodes of a list; while derivatives are built it only grows, and only what is new is read. */
+function placesIn(nodes: readonly Node[]): ReadonlyMap<Node, number> {
+  let order = orders.get(nodes);
+  const size = order?.places.size ?? 0;
+  if (!order || size > nodes.length || nodes[size - 1] !== order.last) {
+    order = { places: new Map(), last: undefined };
+    orders.set(nodes, order);
+  }
+  for (let i = order.places.size; i < nodes.length; i++) {
+    const node = nodes[i];
+    if (node) order.places.set(node, i);
+  }
+  order.last = nodes.at(-1);
+  return order.places;
+}
+
+/**
+ * Values of the nodes on the way, and of their bodies, that a change of `sources` can change differentiably. Integers are
+ * among them only where they are quantized numbers, or made of such.
+ */
 export function activeValues(ways: Ways, sources: Iterable<Value>, mode: Mode): Set<Value> {
   const active = new Set<Value>(sources);
   spread(ways, ways.nodes, active, mode);
@@ -64,9 +91,13 @@ function spread(ways: Ways, nodes: readonly Node[], active: Set<Value>, mode: Mo
       for (const w of wiring) spreadInto(ways, w, active, mode);
       continue;
     }
-    let reads = false;
-    for (const v of node.reads()) reads ||= active.has(v);
-    if (reads) for (const o of node.outputs) if (o && carriesDerivatives(o)) active.add(o);
+    let [reads, quantized] = [false, ruleOf(node)?.quantizes ?? false];
+    for (const v of node.reads()) {
+      if (!active.has(v)) continue;
+      reads = true;
+      quantized ||= !carriesDerivatives(v);
+    }
+    if (reads) for (const o of node.outputs) if (o && (carriesDerivatives(o) || quantized)) active.add(o);
   }
 }
 

@@ -3,7 +3,7 @@ import { ruleOf } from "../ops/builder.js";
 import { operandsOf } from "../ops/wiring.js";
 import type { RuleContext } from "../ops/rule.js";
 import { Cotangents } from "./accumulate.js";
-import { Ways, activeValues, carriesDerivatives, refuseMissingRules } from "./active.js";
+import { Ways, activeValues, refuseMissingRules } from "./active.js";
 
 /**
  * Reverse mode: cotangents of `wrt`, given those of `outputs`, as new nodes in the builder that holds both. A null
@@ -38,7 +38,7 @@ export function pullback(
     const received = node.outputs.map((o) => (o && active.has(o) && !sources.has(o) ? sums.get(o) : null));
     if (received.every((c) => c === null)) continue;
     const operands = operandsOf(node);
-    const need = operands.map((v) => v !== null && active.has(v) && carriesDerivatives(v));
+    const need = operands.map((v) => v !== null && active.has(v));
     if (!need.some(Boolean)) continue;
     const results = b.scope("backward", () => rule(context, node, received, need));
     operands.forEach((v, i) => {

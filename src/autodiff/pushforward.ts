@@ -1,9 +1,9 @@
-import type { Node, Value } from "../ir/graph.js";
+import { tensorType, type Node, type Type, type Value } from "../ir/graph.js";
 import { ruleOf } from "../ops/builder.js";
 import { operandsOf } from "../ops/wiring.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder, RuleContext, Values } from "../ops/rule.js";
-import { Ways, activeValues, carriesDerivatives, refuseMissingRules } from "./active.js";
+import { Ways, activeValues, refuseMissingRules } from "./active.js";
 
 /**
  * Forward mode: tangents of `outputs`, given those of some values of the same builder. Zero tangents are null and never
@@ -36,20 +36,25 @@ export function pushforward(
     const results = b.scope("tangent", () => (rule === "linear" ? linear(b, node, given) : rule(context, node, given)));
     node.outputs.forEach((o, i) => {
       const t = results[i];
-      if (o && t && carriesDerivatives(o) && !sources.has(o)) known.set(o, t);
+      if (o && t && active.has(o) && !sources.has(o)) known.set(o, t);
     });
   }
   return outputs.map((o) => (o && known.get(o)) ?? null);
 }
 
+/** The type of a tangent of `o`: that of a quantized number is a float. */
+function tangentType(o: Value, x: Value, dx: Value): Type | null {
+  return o.type?.kind === "tensor" && x.dtype !== dx.dtype ? tensorType(dx.dtype, o.shape) : o.type;
+}
+
 /** Σᵢ f(…, ẋᵢ, …): the tangent of a node that is linear in each input on its own. */
 function linear(b: RuleBuilder, node: Node, tangents: Values): Values {
   const present = node.outputs.map((o) => o !== null);
-  const types = node.outputs.map((o) => o?.type ?? null);
   let sum: Values = node.outputs.map(() => null);
   tangents.forEach((t, i) => {
     if (!t) return;
     const inputs = node.inputs.map((v, j) => (i === j ? t : v));
+    const types = node.outputs.map((o) => (o ? tangentType(o, node.input(i), t) : null));
     const term = b.emit(node.op, inputs, present, node.attributes, {}, { domain: node.domain, types });
     sum = sum.map((s, k) => {
       const o = term.outputs[k] ?? null;

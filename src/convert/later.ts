@@ -60,20 +60,16 @@ const refuse =
  * means the same.
  */
 export const later: Readonly<Record<string, Converter>> = {
-  Attention: refuse(23),
   BitCast: refuse(26),
   Cast: addedAttribute("round_mode", "up"),
   CastLike: addedAttribute("round_mode", "up"),
   CausalConvWithState: refuse(27),
-  CumProd: refuse(26),
   DequantizeLinear: addedAttribute("output_dtype", 0),
   LinearAttention: refuse(27),
   QuantizeLinear: addedAttribute("precision", 0),
   Range: addedAttribute("stash_type", 1),
   RMSNormalization: rmsNormalization,
-  RotaryEmbedding: refuse(23),
   SpaceToDepth: addedAttribute("mode", "DCR"),
   SwiGLU: refuse(28),
   Swish: swish,
-  TensorScatter: refuse(24),
 };

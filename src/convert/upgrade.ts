@@ -1,4 +1,5 @@
-import type { Model } from "../ir/graph.js";
+import type { Graph, Model } from "../ir/graph.js";
+import { loweredRuleOf } from "../ops/builder.js";
 import { inlineFunctions } from "./inline.js";
 import { later } from "./later.js";
 import { convertNodes, opsetOf, raise } from "./raise.js";
@@ -7,9 +8,20 @@ import { Names } from "./rewriter.js";
 /** The opset at which the project works. */
 const working = 21;
 
+/** The opset that the operators need which stay until types are known: `passes/decompose.ts` replaces them then. */
+function newestOf(graph: Graph): number {
+  let newest = 0;
+  for (const node of graph.nodes) {
+    if (node.domain === "") newest = Math.max(newest, loweredRuleOf(node)?.since ?? 0);
+    for (const body of node.graphs()) newest = Math.max(newest, newestOf(body));
+  }
+  return newest;
+}
+
 /**
  * Brings the model's default domain to opset 21, in place: nodes are rewritten to the form that means the same there,
- * in bodies too; functions are inlined first. Throws a UserError that names the first node without such a form, or the
+ * in bodies too; functions are inlined first. Later operators that are written out once types are known stay, and the
+ * model is then of their opset. Throws a UserError that names the first node without such a form, or the
  * opset where it is older than 7 or newer than what is known here.
  */
 export function upgrade(model: Model): void {
@@ -19,6 +31,6 @@ export function upgrade(model: Model): void {
   const names = new Names(model);
   if (opset > working) convertNodes(model.graph, names, (node) => later[node.op]);
   else raise(model.graph, names, opset, working);
-  model.opsets.set("", working);
+  model.opsets.set("", Math.max(working, newestOf(model.graph)));
   model.irVersion = Math.max(model.irVersion, 10);
 }

@@ -8,9 +8,10 @@ import type { OpRule } from "./rule.js";
 export const rule: OpRule<"Cast"> = {
   op: "Cast",
   since: 13,
-  vjp: ({ b }, node, [dy]) => {
+  vjp: ({ b }, node, [dy], need) => {
     const from = node.input(0).dtype;
-    return [dy && isFloat(from) ? e.cast(b, dy, from) : null];
+    // A cotangent of quantized numbers is a float too.
+    return [dy && need[0] ? e.cast(b, dy, isFloat(from) ? from : dy.dtype) : null];
   },
   jvp: ({ b }, node, [dx]) => {
     const to = node.output().dtype;

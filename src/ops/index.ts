@@ -3,6 +3,7 @@ import { rule as Abs_ } from "./Abs.js";
 import { rule as Acos_ } from "./Acos.js";
 import { rule as Acosh_ } from "./Acosh.js";
 import { rule as Add_ } from "./Add.js";
+import { rule as AffineGrid_ } from "./AffineGrid.js";
 import { rule as And_ } from "./And.js";
 import { rule as ArgMax_ } from "./ArgMax.js";
 import { rule as ArgMin_ } from "./ArgMin.js";
@@ -16,6 +17,7 @@ import { rule as Cast_ } from "./Cast.js";
 import { rule as CastLike_ } from "./CastLike.js";
 import { rule as Ceil_ } from "./Ceil.js";
 import { rule as Celu_ } from "./Celu.js";
+import { rule as CenterCropPad_ } from "./CenterCropPad.js";
 import { rule as Clip_ } from "./Clip.js";
 import { rule as Col2Im_ } from "./Col2Im.js";
 import { rule as Compress_ } from "./Compress.js";
@@ -27,9 +29,14 @@ import { rule as ConvTranspose_ } from "./ConvTranspose.js";
 import { rule as Cos_ } from "./Cos.js";
 import { rule as Cosh_ } from "./Cosh.js";
 import { rule as CumSum_ } from "./CumSum.js";
+import { rule as DFT_ } from "./DFT.js";
+import { rule as DeformConv_ } from "./DeformConv.js";
 import { rule as DepthToSpace_ } from "./DepthToSpace.js";
+import { rule as DequantizeLinear_ } from "./DequantizeLinear.js";
+import { rule as Det_ } from "./Det.js";
 import { rule as Div_ } from "./Div.js";
 import { rule as Dropout_ } from "./Dropout.js";
+import { rule as DynamicQuantizeLinear_ } from "./DynamicQuantizeLinear.js";
 import { rule as Einsum_ } from "./Einsum.js";
 import { rule as Elu_ } from "./Elu.js";
 import { rule as Equal_ } from "./Equal.js";
@@ -46,9 +53,11 @@ import { rule as GatherND_ } from "./GatherND.js";
 import { rule as Gelu_ } from "./Gelu.js";
 import { rule as Gemm_ } from "./Gemm.js";
 import { rule as GlobalAveragePool_ } from "./GlobalAveragePool.js";
+import { rule as GlobalLpPool_ } from "./GlobalLpPool.js";
 import { rule as GlobalMaxPool_ } from "./GlobalMaxPool.js";
 import { rule as Greater_ } from "./Greater.js";
 import { rule as GreaterOrEqual_ } from "./GreaterOrEqual.js";
+import { rule as GridSample_ } from "./GridSample.js";
 import { rule as GroupNormalization_ } from "./GroupNormalization.js";
 import { rule as HardSigmoid_ } from "./HardSigmoid.js";
 import { rule as HardSwish_ } from "./HardSwish.js";
@@ -72,9 +81,11 @@ import { rule as LpPool_ } from "./LpPool.js";
 import { rule as MatMul_ } from "./MatMul.js";
 import { rule as Max_ } from "./Max.js";
 import { rule as MaxPool_ } from "./MaxPool.js";
+import { rule as MaxRoiPool_ } from "./MaxRoiPool.js";
 import { rule as MaxUnpool_ } from "./MaxUnpool.js";
 import { rule as Mean_ } from "./Mean.js";
 import { rule as MeanVarianceNormalization_ } from "./MeanVarianceNormalization.js";
+import { rule as MelWeightMatrix_ } from "./MelWeightMatrix.js";
 import { rule as Min_ } from "./Min.js";
 import { rule as Mish_ } from "./Mish.js";
 import { rule as Mod_ } from "./Mod.js";
@@ -88,6 +99,7 @@ import { rule as Or_ } from "./Or.js";
 import { rule as PRelu_ } from "./PRelu.js";
 import { rule as Pad_ } from "./Pad.js";
 import { rule as Pow_ } from "./Pow.js";
+import { rule as QuantizeLinear_ } from "./QuantizeLinear.js";
 import { rule as RNN_ } from "./RNN.js";
 import { rule as Range_ } from "./Range.js";
 import { rule as Reciprocal_ } from "./Reciprocal.js";
@@ -105,7 +117,9 @@ import { rule as Relu_ } from "./Relu.js";
 import { rule as Reshape_ } from "./Reshape.js";
 import { rule as Resize_ } from "./Resize.js";
 import { rule as ReverseSequence_ } from "./ReverseSequence.js";
+import { rule as RoiAlign_ } from "./RoiAlign.js";
 import { rule as Round_ } from "./Round.js";
+import { rule as STFT_ } from "./STFT.js";
 import { rule as Scan_ } from "./Scan.js";
 import { rule as ScatterElements_ } from "./ScatterElements.js";
 import { rule as ScatterND_ } from "./ScatterND.js";
@@ -136,6 +150,7 @@ import { rule as Tile_ } from "./Tile.js";
 import { rule as TopK_ } from "./TopK.js";
 import { rule as Transpose_ } from "./Transpose.js";
 import { rule as Trilu_ } from "./Trilu.js";
+import { rule as Unique_ } from "./Unique.js";
 import { rule as Unsqueeze_ } from "./Unsqueeze.js";
 import { rule as Where_ } from "./Where.js";
 import { rule as Xor_ } from "./Xor.js";
@@ -148,6 +163,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Acos: Acos_,
   Acosh: Acosh_,
   Add: Add_,
+  AffineGrid: AffineGrid_,
   And: And_,
   ArgMax: ArgMax_,
   ArgMin: ArgMin_,
@@ -161,6 +177,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   CastLike: CastLike_,
   Ceil: Ceil_,
   Celu: Celu_,
+  CenterCropPad: CenterCropPad_,
   Clip: Clip_,
   Col2Im: Col2Im_,
   Compress: Compress_,
@@ -172,9 +189,14 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Cos: Cos_,
   Cosh: Cosh_,
   CumSum: CumSum_,
+  DFT: DFT_,
+  DeformConv: DeformConv_,
   DepthToSpace: DepthToSpace_,
+  DequantizeLinear: DequantizeLinear_,
+  Det: Det_,
   Div: Div_,
   Dropout: Dropout_,
+  DynamicQuantizeLinear: DynamicQuantizeLinear_,
   Einsum: Einsum_,
   Elu: Elu_,
   Equal: Equal_,
@@ -191,9 +213,11 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Gelu: Gelu_,
   Gemm: Gemm_,
   GlobalAveragePool: GlobalAveragePool_,
+  GlobalLpPool: GlobalLpPool_,
   GlobalMaxPool: GlobalMaxPool_,
   Greater: Greater_,
   GreaterOrEqual: GreaterOrEqual_,
+  GridSample: GridSample_,
   GroupNormalization: GroupNormalization_,
   HardSigmoid: HardSigmoid_,
   HardSwish: HardSwish_,
@@ -217,9 +241,11 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   MatMul: MatMul_,
   Max: Max_,
   MaxPool: MaxPool_,
+  MaxRoiPool: MaxRoiPool_,
   MaxUnpool: MaxUnpool_,
   Mean: Mean_,
   MeanVarianceNormalization: MeanVarianceNormalization_,
+  MelWeightMatrix: MelWeightMatrix_,
   Min: Min_,
   Mish: Mish_,
   Mod: Mod_,
@@ -233,6 +259,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   PRelu: PRelu_,
   Pad: Pad_,
   Pow: Pow_,
+  QuantizeLinear: QuantizeLinear_,
   RNN: RNN_,
   Range: Range_,
   Reciprocal: Reciprocal_,
@@ -250,7 +277,9 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   Reshape: Reshape_,
   Resize: Resize_,
   ReverseSequence: ReverseSequence_,
+  RoiAlign: RoiAlign_,
   Round: Round_,
+  STFT: STFT_,
   Scan: Scan_,
   ScatterElements: ScatterElements_,
   ScatterND: ScatterND_,
@@ -281,6 +310,7 @@ export const rules: { readonly [O in OpName]: OpRule<O> } = {
   TopK: TopK_,
   Transpose: Transpose_,
   Trilu: Trilu_,
+  Unique: Unique_,
   Unsqueeze: Unsqueeze_,
   Where: Where_,
   Xor: Xor_,

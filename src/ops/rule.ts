@@ -55,6 +55,8 @@ export interface SampleInput {
   avoid?: { points: readonly number[]; distance: number };
   /** Values are distinct by at least this much: ties are kinks too. */
   distinct?: number;
+  /** Axes whose sizes the operator has to know: they stay known where the others are symbols. */
+  fixed?: readonly number[];
   /** A constant of the graph (axes, shapes), rather than an input. */
   constant?: boolean;
 }
@@ -79,9 +81,17 @@ export interface OpRule<O extends string = string> {
   /** "linear": linear in each input on its own; the tangent is Σᵢ f(…, ẋᵢ, …), the other inputs held. */
   jvp: "linear" | "zero" | JvpRule;
   vjp: "zero" | VjpRule;
+  /** Outputs of an integer type are quantized numbers: derivatives pass them, as floats. */
+  quantizes?: true;
   /** Needed where rules emit the operator without giving the type. */
   infer?: InferRule;
   /** The operator in terms of others, where its derivatives are derived from that. */
   decompose?: Decompose;
   samples: readonly Sample[];
 }
+
+/**
+ * The rule of an operator of a later opset or of another domain: nodes of it are replaced by the decomposition before a
+ * graph is differentiated (`passes/decompose.ts`), so that no emitted graph holds it.
+ */
+export type LoweredRule<O extends string = string> = OpRule<O> & { decompose: Decompose };

@@ -9,6 +9,7 @@ import { untieConstants } from "../frontend/untie.js";
 import type { Source } from "../frontend/objective.js";
 import type { Model } from "../ir/graph.js";
 import { constantsToInitializers } from "../passes/constants.js";
+import { decompose } from "../passes/decompose.js";
 import { simplify } from "../passes/simplify.js";
 import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
@@ -23,7 +24,7 @@ export interface Origin {
   opset: number;
 }
 
-/** Reads a model, inlines its functions, raises it to the working opset and types every value; says what it was before. */
+/** Reads a model, inlines its functions, raises it to the working opset, types every value and writes fused operators out; says what it was before. */
 export async function loadTyped(file: string): Promise<{ model: Model; before: Pick<Origin, "irVersion" | "opset"> }> {
   const model = loadModel(file);
   const before = {
@@ -34,6 +35,7 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   constantsToInitializers(model.graph);
   unpackSequences(model);
   await probeTypes(model);
+  decompose(model);
   untieConstants(model.graph);
   staticReshapes(model.graph);
   simplify(model.graph);

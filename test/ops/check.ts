@@ -82,9 +82,11 @@ const numbers = (known: Values64, values: readonly (Value | null)[], like: reado
 function evaluateCase(c: Case): Results & { known: Values64 } {
   const open = unclosed(c);
   if (open.length > 0) throw new Error(`${c.label}: derivatives emit ${open.join(", ")}, which have no rule`);
-  const known = evaluate(c.b.graph, c.feeds);
+  const known = evaluate(c.b.graph, c.feeds, optionsOf(c));
   checkTypes(c, known);
   sameShapes(c, known);
+  for (const [y, output] of c.terms ?? [])
+    compare(`${c.label}: the decomposition`, [known.get(y)!.data], [known.get(output)!.data], rounding);
   return {
     known,
     pullback: numbers(known, c.pullback, c.xs),
@@ -151,13 +153,15 @@ function alongDirection(c: Case, f: (known: Values64) => Lists): Lists {
       const [start, v] = [c.feeds.get(x)!, c.feeds.get(c.vs[i]!)!];
       feeds.set(x, { ...start, data: start.data.map((s, j) => s + h * v.data[j]!) });
     });
-    return f(evaluate(c.b.graph, feeds, { wanted: [...c.ys, ...c.gradients] }));
+    return f(evaluate(c.b.graph, feeds, { ...optionsOf(c), wanted: [...c.ys, ...c.gradients] }));
   };
   const [far0, near0, near1, far1] = [-2 * step, -step, step, 2 * step].map(at) as [Lists, Lists, Lists, Lists];
   return near1.map((up, i) =>
     up.map((u, j) => (8 * (u - near0[i]![j]!) - (far1[i]![j]! - far0[i]![j]!)) / (12 * step)),
   );
 }
+
+const optionsOf = (c: Case) => ({ straightThrough: c.straightThrough ?? false });
 
 const dot = (a: Lists, b: Lists): Float64Array =>
   Float64Array.of(a.reduce((s, x, i) => x.reduce((t, v, j) => t + v * b[i]![j]!, s), 0));

@@ -27,7 +27,7 @@ function primal(
   const outer = captured.map((x, i) => add(x, `captured${i}`));
   const bodies = sample.bodies?.(b, outer, values.map(valueOrNull)) ?? {};
   const outputs = Array.from({ length: sample.outputs ?? 1 }, (_, i) => new Value(`y${i}`, null));
-  b.graph.nodes.push(new Node(rule.op, values, outputs, sample.attributes ?? {}, bodies));
+  b.graph.nodes.push(new Node(rule.op, values, outputs, sample.attributes ?? {}, bodies, rule.domain ?? ""));
   const known = evaluate(b.graph, feeds);
   return outputs.map((o) => known.get(o)!);
 }
@@ -51,16 +51,21 @@ export function addCase(
   const inputs = new Inputs(b, prefix, shapes);
   const values = given.map((x, i) => {
     if (!x) return null;
-    return sample.inputs[i]?.constant ? b.constant(Tensor.of(x.dtype, x.dims, x.data)) : inputs.add(`x${i}`, x);
+    return sample.inputs[i]?.constant
+      ? b.constant(Tensor.of(x.dtype, x.dims, x.data))
+      : inputs.add(`x${i}`, x, inputs.typeOf(`x${i}`, x, sample.inputs[i]?.fixed));
   });
   const outer = captured.map((x, i) => inputs.add(`captured${i}`, x));
   const bodies = sample.bodies?.(b, outer, values.map(valueOrNull)) ?? {};
   const present = outputs.map(() => true);
   const types = rule.infer ? {} : { types: outputs.map((y, i) => inputs.typeOf(`y${i}`, y)) };
-  const node = b.emit(rule.op, values, present, sample.attributes ?? {}, bodies, types);
+  const options = { ...types, domain: rule.domain ?? "" };
+  const node = b.emit(rule.op, values, present, sample.attributes ?? {}, bodies, options);
   const xs = [...values, ...outer].filter((v) => v !== null && inputs.feeds.has(v) && isFloat(v.dtype)) as Value[];
   const label = `${labelOf(rule, sample)}${shapes === "static" ? "" : `, ${shapes} shapes`}`;
+  const terms = rule.decompose?.(b, node).flatMap((y, i) => (y ? [[y, node.output(i)] as const] : [])) ?? [];
   return {
+    terms,
     ...differentiate(
       label,
       inputs,

@@ -28,6 +28,10 @@ export interface Case {
   readonly ys: readonly Value[];
   readonly cs: readonly Value[];
   readonly feeds: ReadonlyMap<Value, Array64>;
+  /** Quantization counts without its rounding, as its derivative has it. */
+  readonly straightThrough?: boolean;
+  /** The outputs of the node in terms of other operators, where its derivatives are derived from that. */
+  readonly terms?: readonly (readonly [Value, Value])[];
   /** Jᵀc and Jv. */
   readonly pullback: Vector;
   readonly push: Vector;
@@ -57,8 +61,9 @@ export class Inputs {
     return v;
   }
 
-  typeOf(name: string, x: Array64): Type {
+  typeOf(name: string, x: Array64, fixed: readonly number[] = []): Type {
     const dims = x.dims.map((size, i) => {
+      if (fixed.includes(i)) return size;
       if (this.shapes === "erased") return `${this.prefix}${name}_${i}`;
       return this.shapes === "static" || size <= 1 ? size : `n${size}`;
     });

@@ -1,6 +1,6 @@
-import { newModel, type Value } from "../../src/ir/graph.js";
+import { newModel, type Graph, type Model, type Value } from "../../src/ir/graph.js";
 import { newBuilder } from "../../src/ops/builder.js";
-import type { OpRule, Sample } from "../../src/ops/rule.js";
+import type { OpRule, RuleBuilder, Sample } from "../../src/ops/rule.js";
 import { serializeModel } from "../../src/serde/index.js";
 import type { Array64 } from "../reference/array.js";
 import { evaluate } from "../reference/evaluate.js";
@@ -11,57 +11,93 @@ import type { Shapes } from "./check_derivatives.js";
 /** Largest error of the runtime's float32 numbers, relative to the largest number of an output and no less than 1. */
 const tolerance = 1e-3;
 
+/** Nodes in one model, from which on another is begun: the runtime's time to open one grows faster than its nodes. */
+const largest = 1500;
+
 /**
  * Opens the derivative graphs of a rule in the stock runtime, in float32, with static shapes and with none known, and
  * runs them once: everything loads, is finite where float64 is, and agrees with the reference evaluator.
  */
 export async function checkInRuntime(rule: OpRule): Promise<void> {
+  const cases = rule.samples.flatMap((sample) => [
+    { sample, shapes: "static" } as const,
+    { sample, shapes: "erased" } as const,
+  ]);
   try {
-    await load(rule, rule.samples);
+    let batch = new Batch(rule);
+    for (const c of cases) {
+      batch.add(c.sample, c.shapes);
+      if (batch.nodes < largest) continue;
+      await batch.run();
+      batch = new Batch(rule);
+    }
+    await batch.run();
   } catch (cause) {
-    // One model holds every sample; in a model of its own the one at fault can be named.
-    for (const sample of rule.samples)
-      for (const shapes of ["static", "erased"] as const) await load(rule, [sample], [shapes]);
+    // In a model of its own the sample at fault can be named.
+    for (const c of cases) {
+      const batch = new Batch(rule);
+      batch.add(c.sample, c.shapes);
+      await batch.run();
+    }
     throw cause;
   }
 }
 
-async function load(
-  rule: OpRule,
-  samples: readonly Sample[],
-  modes: readonly Shapes[] = ["static", "erased"],
-): Promise<void> {
-  const b = newBuilder(rule.op);
-  const feeds = new Map<Value, Array64>();
-  const labels = new Map<string, string>();
-  let count = 0;
-  const output = (value: Value | null, label: string): void => {
-    if (!value) return;
-    const name = `out${count++}`;
-    labels.set(name, label);
-    b.output(value, name);
-  };
-  let title = rule.op;
-  for (const sample of samples)
-    for (const shapes of modes) {
-      const c = addCase(b, rule, sample, "float32", shapes, `s${count++}_`);
-      title = c.label;
-      for (const [v, x] of c.feeds) feeds.set(v, x);
-      c.node.outputs.forEach((v) => output(v, `${c.label}: output`));
-      c.pullback.forEach((v) => output(v, `${c.label}: VJP`));
-      c.push.forEach((v) => output(v, `${c.label}: JVP`));
-      c.hvp.forEach((v) => output(v, `${c.label}: HVP`));
-      c.hvpReverse.forEach((v) => output(v, `${c.label}: reverse-over-reverse HVP`));
-    }
-  const expected = evaluate(b.graph, feeds);
-  const named = Object.fromEntries([...feeds].map(([v, x]) => [v.name, x]));
-  let got: Record<string, Array64>;
-  try {
-    got = await runOnce(serializeModel(newModel(b.graph, Math.max(21, rule.since))), named);
-  } catch (cause) {
-    throw new Error(`${title}: the runtime refuses the derivatives: ${(cause as Error).message}`, { cause });
+/** One model of the derivatives of several samples. */
+class Batch {
+  private readonly b: RuleBuilder;
+  private readonly feeds = new Map<Value, Array64>();
+  private readonly labels = new Map<string, string>();
+  private count = 0;
+  private title: string;
+
+  constructor(private readonly rule: OpRule) {
+    this.b = newBuilder(rule.op);
+    this.title = rule.op;
   }
-  for (const o of b.graph.outputs) compare(labels.get(o.name) ?? o.name, got[o.name]!, expected.get(o)!);
+
+  get nodes(): number {
+    return this.b.graph.nodes.length;
+  }
+
+  add(sample: Sample, shapes: Shapes): void {
+    const c = addCase(this.b, this.rule, sample, "float32", shapes, `s${this.count++}_`);
+    this.title = c.label;
+    for (const [v, x] of c.feeds) this.feeds.set(v, x);
+    c.node.outputs.forEach((v) => this.output(v, `${c.label}: output`));
+    c.pullback.forEach((v) => this.output(v, `${c.label}: VJP`));
+    c.push.forEach((v) => this.output(v, `${c.label}: JVP`));
+    c.hvp.forEach((v) => this.output(v, `${c.label}: HVP`));
+    c.hvpReverse.forEach((v) => this.output(v, `${c.label}: reverse-over-reverse HVP`));
+  }
+
+  private output(value: Value | null, label: string): void {
+    if (!value) return;
+    const name = `out${this.count++}`;
+    this.labels.set(name, label);
+    this.b.output(value, name);
+  }
+
+  async run(): Promise<void> {
+    const { graph } = this.b;
+    if (graph.outputs.length === 0) return;
+    const expected = evaluate(graph, this.feeds);
+    const named = Object.fromEntries([...this.feeds].map(([v, x]) => [v.name, x]));
+    let got: Record<string, Array64>;
+    try {
+      got = await runOnce(serializeModel(modelOf(graph, this.rule)), named);
+    } catch (cause) {
+      throw new Error(`${this.title}: the runtime refuses the derivatives: ${(cause as Error).message}`, { cause });
+    }
+    for (const o of graph.outputs) compare(this.labels.get(o.name) ?? o.name, got[o.name]!, expected.get(o)!);
+  }
+}
+
+function modelOf(graph: Graph, rule: OpRule): Model {
+  const foreign = Boolean(rule.domain);
+  const model = newModel(graph, foreign ? 21 : Math.max(21, rule.since));
+  if (rule.domain) model.opsets.set(rule.domain, rule.since);
+  return model;
 }
 
 function compare(what: string, got: Array64, expected: Array64): void {

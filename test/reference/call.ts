@@ -9,6 +9,8 @@ export class Call {
     readonly opset: number,
     /** Evaluates a body graph of the node on its inputs. */
     readonly run: (body: Graph, inputs: readonly Array64[]) => Array64[],
+    /** Whether quantization leaves out its rounding: the function whose derivative goes straight through. */
+    readonly straightThrough = false,
   ) {}
 
   /** Input `i`, which must be there. */

@@ -11,9 +11,14 @@ import { products } from "./products.js";
 import { recurrents } from "./recurrent.js";
 import { reductions } from "./reductions.js";
 import { resize } from "./resize.js";
+import { affineGrid, deformConv, gridSample, maxRoiPool, roiAlign } from "./sampling.js";
+import { attentions } from "./attention.js";
+import { quantizations } from "./quantization.js";
+import { selections } from "./selections.js";
+import { spectral } from "./spectral.js";
 import { convolutions } from "./windows.js";
 
-/** Every reference operator, by name; the name says the operator in whatever domain it lies. */
+/** Every reference operator, by name; one of another domain may bear that before it, `domain::name`. */
 export const operators: Readonly<Record<string, Op>> = {
   ...elementwise,
   ...products,
@@ -23,7 +28,16 @@ export const operators: Readonly<Record<string, Op>> = {
   ...normalizations,
   ...convolutions,
   ...recurrents,
+  ...attentions,
+  ...quantizations,
+  ...selections,
+  ...spectral,
+  AffineGrid: affineGrid,
+  DeformConv: deformConv,
+  GridSample: gridSample,
+  MaxRoiPool: maxRoiPool,
   Resize: resize,
+  RoiAlign: roiAlign,
   ...control,
 };
 
@@ -35,6 +49,8 @@ export type Values64 = Map<Value, Array64>;
 export interface Options {
   /** Whose semantics hold. */
   opset?: number;
+  /** Quantization without its rounding. */
+  straightThrough?: boolean;
   /** Values to find, and nothing else; without it, all. */
   wanted?: Iterable<Value | null>;
 }
@@ -43,7 +59,8 @@ export interface Options {
  * The float64 value of every value of `graph`, by the semantics of the given opset. Floats of every dtype are computed
  * as float64; integers wrap around at their width, up to the 53 bits that a float64 holds.
  */
-export function evaluate(graph: Graph, feeds: Feeds, { opset = 21, wanted }: Options = {}): Values64 {
+export function evaluate(graph: Graph, feeds: Feeds, options: Options = {}): Values64 {
+  const { wanted } = options;
   const values: Values64 = new Map();
   const given = feeds instanceof Map ? (feeds as ReadonlyMap<Value, Array64>) : null;
   for (const input of graph.inputs) {
@@ -51,7 +68,7 @@ export function evaluate(graph: Graph, feeds: Feeds, { opset = 21, wanted }: Opt
     if (x) values.set(input, x);
     else if (!graph.initializers.has(input)) throw new Error(`no value for the input "${input.name}"`);
   }
-  runGraph(graph, values, opset, wanted && ancestors(wanted));
+  runGraph(graph, values, { opset: 21, ...options }, wanted && ancestors(wanted));
   return values;
 }
 
@@ -73,11 +90,13 @@ export function outputsOf(graph: Graph, feeds: Feeds, opset = 21): Record<string
   return Object.fromEntries(graph.outputs.map((o) => [o.name, values.get(o)!]));
 }
 
-function runGraph(graph: Graph, values: Values64, opset: number, only?: ReadonlySet<Node>): void {
+type Semantics = Options & { opset: number };
+
+function runGraph(graph: Graph, values: Values64, semantics: Semantics, only?: ReadonlySet<Node>): void {
   for (const [v, t] of graph.initializers) if (!values.has(v)) values.set(v, ofTensor(t));
   for (const node of graph.nodes) {
     if (only && !only.has(node)) continue;
-    const results = runNode(node, values, opset);
+    const results = runNode(node, values, semantics);
     node.outputs.forEach((o, i) => {
       const y = results[i];
       if (o && !y) throw new Error(`${node.label}: output ${i} is not computed`);
@@ -86,8 +105,8 @@ function runGraph(graph: Graph, values: Values64, opset: number, only?: Readonly
   }
 }
 
-function runNode(node: Node, values: Values64, opset: number): readonly (Array64 | null)[] {
-  const op = operators[node.op];
+function runNode(node: Node, values: Values64, semantics: Semantics): readonly (Array64 | null)[] {
+  const op = operators[`${node.domain}::${node.op}`] ?? operators[node.op];
   if (!op) throw new Error(`${node.label}: the reference evaluator has no such operator`);
   const inputs = node.inputs.map((v) => {
     const x = v && values.get(v);
@@ -97,10 +116,10 @@ function runNode(node: Node, values: Values64, opset: number): readonly (Array64
   const run = (body: Graph, bodyInputs: readonly Array64[]): Array64[] => {
     // No two graphs share a value: those of a body are those of its last run.
     body.inputs.forEach((v, i) => values.set(v, bodyInputs[i]!));
-    runGraph(body, values, opset);
+    runGraph(body, values, semantics);
     return body.outputs.map((o) => values.get(o)!);
   };
-  const result = op(new Call(node, inputs, opset, run));
+  const result = op(new Call(node, inputs, semantics.opset, run, semantics.straightThrough));
   return "data" in result ? [result] : result;
 }
 

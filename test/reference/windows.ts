@@ -232,5 +232,9 @@ export const convolutions: Record<string, Op> = {
   MaxUnpool: maxUnpool,
   Col2Im: col2Im,
   GlobalAveragePool: globalPool((l) => l.reduce((a, b) => a + b, 0) / l.length),
+  GlobalLpPool: (c) => {
+    const p = c.node.int("p", 2);
+    return globalPool((l) => l.reduce((a, v) => a + Math.abs(v) ** p, 0) ** (1 / p))(c);
+  },
   GlobalMaxPool: globalPool((l) => l.reduce((a, b) => Math.max(a, b))),
 };
