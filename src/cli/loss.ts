@@ -26,7 +26,7 @@ export const addLossOptions = (command: Command): Command =>
     .option("--class-weights <w,…>", "cross-entropy: one weight per class", numbers({ min: 0 }))
     .option("--ignore-index <id>", "cross-entropy: rows of this label count for nothing", integer());
 
-export function lossOf(flags: LossFlags): PatchOptions["loss"] {
+export function lossOf(flags: LossFlags): NonNullable<PatchOptions["loss"]> {
   if (flags.lossOutput !== undefined) {
     refuseClassOptions(flags, "--loss-output");
     return { kind: "output", output: flags.lossOutput };
@@ -47,7 +47,8 @@ export function lossOf(flags: LossFlags): PatchOptions["loss"] {
   };
 }
 
-function refuseClassOptions(flags: LossFlags, given: string): void {
+/** Refuses options of cross-entropy beside something else. */
+export function refuseClassOptions(flags: LossFlags, given: string): void {
   const { labelSmoothing, classWeights, ignoreIndex } = flags;
   const options = {
     "--label-smoothing": labelSmoothing,

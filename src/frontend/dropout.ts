@@ -1,8 +1,9 @@
+import type { Rewrite } from "../ir/copy.js";
 import type { Graph, Node, Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { constantScalar } from "../ops/shapes.js";
-import { UserError } from "../util/assert.js";
+import { UserError, must } from "../util/assert.js";
 import type { Dim } from "../util/shape.js";
 
 /** A Dropout in training mode, and the keep mask that training feeds it: bool, true with probability `keep`. */
@@ -16,9 +17,10 @@ export interface DropoutMask {
 
 /**
  * The Dropouts of `graph` that are in training mode, in order. Their masks are inputs of the training graphs: the same
- * mask serves both passes of a step and the HVP, and comes back after a resume.
+ * mask serves both passes of a step and the HVP, and comes back after a resume. `masksAreRead`: the graph holds gradients,
+ * which read the masks, and gets the same ones.
  */
-export function findDropouts(graph: Graph): DropoutMask[] {
+export function findDropouts(graph: Graph, { masksAreRead = false } = {}): DropoutMask[] {
   const masks: DropoutMask[] = [];
   const read = new Set<Value>(graph.outputs);
   for (const node of graph.nodes) for (const v of node.reads()) read.add(v);
@@ -26,7 +28,7 @@ export function findDropouts(graph: Graph): DropoutMask[] {
     if (node.op !== "Dropout") continue;
     const { ratio, training } = dropoutSettings(graph, node);
     if (!training || ratio === 0) continue;
-    if (node.outputs[1] && read.has(node.outputs[1])) {
+    if (!masksAreRead && node.outputs[1] && read.has(node.outputs[1])) {
       throw new UserError(`${node.label}: the model reads its mask; only its data output can be trained through`);
     }
     const shape = node.input(0).shape;
@@ -37,8 +39,26 @@ export function findDropouts(graph: Graph): DropoutMask[] {
 }
 
 /** x · mask / keep. */
-export function emitDropout(b: RuleBuilder, x: Value, mask: Value, keep: number): Value {
+function emitDropout(b: RuleBuilder, x: Value, mask: Value, keep: number): Value {
   return e.mul(b, x, e.scale(b, e.cast(b, mask, x.dtype), 1 / keep));
+}
+
+/** Dropouts by the masks of the batch, and as the identity outside of training mode; other identities go too. */
+export function rewriteDropouts(
+  b: RuleBuilder,
+  dropouts: readonly DropoutMask[],
+  batch: { readonly random: ReadonlyMap<string, Value> },
+  training: boolean,
+): Rewrite {
+  const masks = new Map(dropouts.map((d) => [d.node, d]));
+  return (node, inputs) => {
+    if (node.op !== "Dropout" && node.op !== "Identity") return null;
+    const x = must(inputs[0], `${node.label}: input`);
+    const known = masks.get(node);
+    if (!training || !known) return [x];
+    const mask = must(batch.random.get(known.name), known.name);
+    return [emitDropout(b, x, mask, known.keep), mask];
+  };
 }
 
 /** The ratio of a Dropout, and whether it is in training mode; as ONNX has it, 0.5 and no. */

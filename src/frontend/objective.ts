@@ -7,8 +7,9 @@ import type { RuleBuilder } from "../ops/rule.js";
 import { must, UserError } from "../util/assert.js";
 import type { Dim } from "../util/shape.js";
 import { trainsBatchNorm } from "../ops/BatchNormalization.js";
+import { castLabels, evaluateArtifact, weighted, type ArtifactLoss, type TrainingGraph } from "./artifact.js";
 import { emitEvaluationNorm, type Buffer } from "./batch_norm.js";
-import { emitDropout, type DropoutMask } from "./dropout.js";
+import { rewriteDropouts, type DropoutMask } from "./dropout.js";
 import { emitLoss, sampledScore, type Loss, type LossOptions } from "./losses.js";
 import type { Parameter } from "./parameters.js";
 
@@ -28,12 +29,18 @@ export interface Source {
   /** Whether steps move the buffers (true) or leave them as they are. */
   movesBuffers: boolean;
   loss: LossSpec;
+  /** A graph of training artifacts, which computes loss and gradients in training mode in the place of `graph`. */
+  training?: TrainingGraph;
 }
 
 export type LossSpec =
   | { kind: "computed"; options: LossOptions; logits: Value }
   /** The model computes its own loss, a scalar mean over the rows of the batch. */
-  | { kind: "output"; value: Value };
+  | { kind: "output"; value: Value }
+  | ArtifactLoss;
+
+/** The value of the source graph that the loss is, or is computed from. */
+export const lossTarget = (loss: LossSpec): Value => (loss.kind === "computed" ? loss.logits : loss.value);
 
 /**
  * Values that one batch gives (model inputs by name, labels, dropout masks by name), and the buffers by name: evaluation
@@ -68,16 +75,27 @@ export interface Evaluation extends Loss {
   valueOf(source: Value): Value | undefined;
 }
 
+/** The loss by its kind and the logits that it reads; null where the model computes one that the project does not know. */
+export function knownLoss(loss: LossSpec): { options: LossOptions; logits: Value } | null {
+  if (loss.kind === "artifact") return loss.known;
+  return loss.kind === "computed" ? loss : null;
+}
+
 /** How `sampledScore` wants its noise, which has the shape of the labels; null where the model computes its own loss. */
 export function labelNoise(loss: LossSpec): { shape: readonly Dim[]; distribution: "uniform" | "normal" } | null {
   const labels = labelsType(loss);
-  if (!labels || loss.kind === "output") return null;
-  return { shape: labels.shape, distribution: loss.options.kind === "mse" ? "normal" : "uniform" };
+  const known = knownLoss(loss);
+  if (!labels || !known) return null;
+  return { shape: labels.shape, distribution: known.options.kind === "mse" ? "normal" : "uniform" };
 }
 
 /** Type of the labels, or null where the model computes its own loss. */
 export function labelsType(loss: LossSpec): { dtype: "int64" | "float32"; shape: readonly Dim[] } | null {
   if (loss.kind === "output") return null;
+  if (loss.kind === "artifact") {
+    const { labels } = loss;
+    return labels && { dtype: labels.dtype.startsWith("float") ? "float32" : "int64", shape: labels.dims };
+  }
   const dims = loss.logits.dims;
   if (loss.options.kind === "cross-entropy") return { dtype: "int64", shape: dims.slice(0, -1) };
   const squeezed = loss.options.kind === "mse" && dims.length === 2 && dims[1] === 1;
@@ -95,7 +113,10 @@ export function evaluate(
   batch: BatchValues,
   training: boolean,
 ): Evaluation {
-  const map = forward(b, source, params, batch, training, [...source.outputs.values()]);
+  if (training && source.training && source.loss.kind === "artifact")
+    return evaluateArtifact(b, source, source.training, source.loss, params, batch);
+  const wanted = [...source.outputs.values(), lossTarget(source.loss)];
+  const map = forward(b, source, params, batch, training, wanted);
   const outputs = new Map([...source.outputs].map(([name, v]) => [name, must(map.get(v), `output "${name}"`)]));
   const loss = lossOf(b, source, map, batch);
   const moved = training && source.movesBuffers ? source.buffers : [];
@@ -114,7 +135,7 @@ export function evaluate(
     logits,
     valueOf: (v) => map.get(v),
     sampledScore: (noise) => {
-      if (spec.kind === "output" || !logits) {
+      if (spec.kind !== "computed" || !logits) {
         throw new UserError("the model computes its own loss, so labels cannot be drawn; take another estimator");
       }
       return sampledScore(b, spec.options, logits, must(batch.labels, "labels"), noise);
@@ -145,28 +166,25 @@ export function forward(
   b: RuleBuilder,
   source: Source,
   params: Params,
-  batch: Pick<BatchValues, "inputs" | "random" | "buffers" | "retype">,
+  batch: Pick<BatchValues, "inputs" | "random" | "buffers" | "retype" | "labels">,
   training: boolean,
   wanted: readonly Value[],
 ): Map<Value, Value> {
   const bindings = new Map<Value, Value>();
   for (const [name, v] of source.inputs) bindings.set(v, must(batch.inputs.get(name), `input "${name}"`));
   for (const p of source.parameters) bindings.set(p.value, must(params.get(p.name), `parameter "${p.name}"`));
-  const masks = new Map(source.dropouts.map((d) => [d.node, d]));
+  const labels = source.loss.kind === "artifact" ? source.loss.labels : null;
+  if (labels && batch.labels) bindings.set(labels, castLabels(b, batch, labels));
   for (const f of source.buffers) {
     const value = batch.buffers.get(f.name);
     if (value) bindings.set(f.value, value);
   }
-  const roots = source.loss.kind === "computed" ? [...wanted, source.loss.logits] : [...wanted, source.loss.value];
-  const replace: Rewrite = (node, inputs) => {
+  const dropouts = rewriteDropouts(b, source.dropouts, batch, training);
+  const replace: Rewrite = (node, inputs, inner) => {
     if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(b, node, inputs);
-    if (node.op !== "Dropout" && node.op !== "Identity") return null;
-    const x = must(inputs[0], `${node.label}: input`);
-    const mask = masks.get(node);
-    if (!training || !mask) return [x];
-    return [emitDropout(b, x, must(batch.random.get(mask.name), mask.name), mask.keep)];
+    return dropouts(node, inputs, inner);
   };
-  return instantiate(b, source.graph, bindings, roots, replace, batch.retype);
+  return instantiate(b, source.graph, bindings, wanted, replace, batch.retype);
 }
 
 /** Emits the loss over the copied values. */
@@ -182,6 +200,7 @@ export function lossOf(
     return emitLoss(b, spec.options, logits, must(batch.labels, "labels"));
   }
   const loss = must(map.get(spec.value), "the loss");
+  if (spec.kind === "artifact") return weighted(b, loss, spec, batch);
   const first = must([...batch.inputs.values()][0], "a model input");
   const rows = e.cast(b, e.squeeze(b, e.dimOf(b, first, 0), [0]), loss.dtype);
   const scalar = e.reshapeTo(b, loss, b.constant(e.emptyShape()), tensorType(loss.dtype, []));

@@ -25,7 +25,7 @@ export interface SourceOptions {
 }
 
 /** Names that training packages give to graph inputs and outputs of their own. */
-const reserved = /^(grad|hvp|z|next|perturbed|perturbed_grad|hyper|random|state|curvature)\//;
+export const reserved = /^(grad|hvp|z|next|perturbed|perturbed_grad|hyper|random|state|curvature)\//;
 
 /** Looks up what the options name in a typed graph. Throws a UserError for each thing that is not there or cannot be. */
 export function findSource(graph: Graph, options: SourceOptions): Source {

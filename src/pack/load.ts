@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { unpackSequences, upgrade } from "../convert/index.js";
+import { isTrainingGraph } from "../convert/training/index.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
 import { restoreTraining, type Restored } from "../frontend/train_mode.js";
 import { untieConstants } from "../frontend/untie.js";
@@ -14,6 +15,7 @@ import { simplify } from "../passes/simplify.js";
 import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
 import { loadModel } from "../serde/index.js";
+import { check } from "../util/assert.js";
 import { probeTypes } from "./probe.js";
 
 /** Where a package's model came from. */
@@ -24,13 +26,20 @@ export interface Origin {
   opset: number;
 }
 
+/** The versions that a model has before it is raised. */
+export const versionsOf = (model: Model): Pick<Origin, "irVersion" | "opset"> => ({
+  irVersion: model.irVersion,
+  opset: model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1,
+});
+
 /** Reads a model, inlines its functions, raises it to the working opset, types every value and writes fused operators out; says what it was before. */
 export async function loadTyped(file: string): Promise<{ model: Model; before: Pick<Origin, "irVersion" | "opset"> }> {
   const model = loadModel(file);
-  const before = {
-    irVersion: model.irVersion,
-    opset: model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1,
-  };
+  check(
+    !isTrainingGraph(model.graph),
+    `${file}: a training model of ONNX Runtime; its weights lie in the checkpoint of its artifacts: name it with --checkpoint`,
+  );
+  const before = versionsOf(model);
   upgrade(model);
   constantsToInitializers(model.graph);
   unpackSequences(model);
@@ -54,7 +63,7 @@ export async function loadSource(
   return { source, origin: { file: basename(file), sha256: await sha256(file), ...before }, restored };
 }
 
-async function sha256(file: string): Promise<string> {
+export async function sha256(file: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(file), hash);
   return hash.digest("hex");

@@ -1,6 +1,6 @@
 import type { Port, ManifestInput } from "../format/manifest.js";
 import type { Measure } from "../curvature/measure.js";
-import { labelNoise, labelsType, type Source } from "../frontend/objective.js";
+import { knownLoss, labelNoise, labelsType, lossTarget, type Source } from "../frontend/objective.js";
 import type { Value } from "../ir/graph.js";
 import { partsOf } from "../optim/compose.js";
 import { hyperNames } from "../optim/schema.js";
@@ -148,11 +148,12 @@ const measures = ({ curvature }: Recipe["optimizer"]): { prefix: string; measure
 ];
 
 function describeLoss(source: Source): ManifestInput["loss"] {
-  if (source.loss.kind === "output") return { kind: "output", output: source.loss.value.name };
-  const { options, logits } = source.loss;
+  const known = knownLoss(source.loss);
+  if (!known) return { kind: "output", output: lossTarget(source.loss).name };
+  const { options, logits } = known;
   return {
     ...options,
-    logits: logits.name,
+    logits: [...source.outputs].find(([, v]) => v === logits)?.[0] ?? logits.name,
     ...(options.kind === "cross-entropy" ? { classes: must(logits.dims.at(-1), "classes") } : {}),
   };
 }

@@ -5,13 +5,16 @@ import { writeSafetensors } from "../format/safetensors.js";
 import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import type { LossOptions } from "../frontend/losses.js";
 import type { Restored, TrainModeOptions } from "../frontend/train_mode.js";
+import type { Source } from "../frontend/objective.js";
+import type { SourceOptions } from "../frontend/source.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { checkHyper, compose, partsOf, type Optimizer } from "../optim/compose.js";
 import { saveModel } from "../serde/index.js";
-import { UserError, must } from "../util/assert.js";
+import { UserError, check, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
 import { version } from "../util/version.js";
-import { loadSource } from "./load.js";
+import { loadArtifact, type ArtifactFiles } from "./artifact.js";
+import { loadSource, type Origin } from "./load.js";
 import { describePackage, type HyperValues } from "./manifest.js";
 import {
   curvatureGraph,
@@ -28,8 +31,13 @@ import { tidy } from "./tidy.js";
 import { variantsOf } from "./variants.js";
 
 export interface PatchOptions {
-  /** The loss to add, or the model's own. `logits` may be left out where the model has one floating-point output. */
-  loss: ({ logits?: string } & LossOptions) | { kind: "output"; output: string };
+  /**
+   * The loss to add, or the model's own. `logits` may be left out where the model has one floating-point output. Training
+   * artifacts bring their loss: then there is none to give.
+   */
+  loss?: ({ logits?: string } & LossOptions) | { kind: "output"; output: string };
+  /** For a training model of ONNX Runtime: the other parts of its artifacts. */
+  artifact?: ArtifactFiles;
   /** The ascent: none, sam or curvsam. */
   optimizer?: string;
   /** Options of the ascent that shape the graphs, e.g. `{ frequency: 5 }`. */
@@ -98,9 +106,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     hyper: values.all,
   });
   for (const group of groups) checkHyper(optimizer, group.hyper);
-  const { source, origin, restored } = await loadSource(file, {
-    loss: options.loss,
-    ...(options.trainMode && { trainMode: options.trainMode }),
+  const { source, origin, restored } = await load(file, options, {
     ...(options.batchNormStatistics && { batchNormStatistics: options.batchNormStatistics }),
     ...(options.train && { train: options.train }),
     ...(options.freeze && { freeze: options.freeze }),
@@ -138,9 +144,25 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     dropouts: source.dropouts.length,
     buffers: source.buffers.length,
     restored,
-    warnings: auditExport(source.graph),
+    // Their gradients read activations on ways that an audit of a forward graph knows nothing of.
+    warnings: source.training ? [] : auditExport(source.graph),
     graphs,
   };
+}
+
+/** Reads a plain model, or the artifacts around a training model. */
+async function load(
+  file: string,
+  { loss, artifact, trainMode }: PatchOptions,
+  options: Omit<SourceOptions, "loss">,
+): Promise<{ source: Source; origin: Origin; restored: readonly Restored[] }> {
+  if (artifact) {
+    check(!loss, `${file}: training artifacts bring their own loss; leave yours out`);
+    check(!trainMode, `${file}: training artifacts are in training mode already; leave trainMode out`);
+    return { ...(await loadArtifact(file, artifact, options)), restored: [] };
+  }
+  check(loss, `${file}: a loss is missing; give one, or name the model's own`);
+  return loadSource(file, { ...options, loss, ...(trainMode && { trainMode }) });
 }
 
 /** Every graph of the package of `recipe`, by name; one at a time, so that large ones need not be held together. */

@@ -1,4 +1,4 @@
-import { evaluate, forward, lossOf, type Params } from "../frontend/objective.js";
+import { evaluate, forward, lossOf, lossTarget, type Params } from "../frontend/objective.js";
 import type { Graph } from "../ir/graph.js";
 import { newBuilder } from "../ops/builder.js";
 import * as e from "../ops/emit.js";
@@ -31,7 +31,8 @@ export function evaluateGraph(recipe: Recipe): Graph {
   const { b, ports } = start("evaluate", recipe);
   const { source } = recipe;
   const batch = ports.batch({ labels: true, training: false });
-  const map = forward(b, source, ports.parameters("all"), batch, false, [...source.outputs.values()]);
+  const wanted = [...source.outputs.values(), lossTarget(source.loss)];
+  const map = forward(b, source, ports.parameters("all"), batch, false, wanted);
   const loss = lossOf(b, source, map, batch);
   for (const [name, v] of source.outputs) b.output(must(map.get(v), name), name);
   b.output(loss.sum, "loss_sum");

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { InferenceSession, Tensor } from "onnxruntime-node";
+import type { Tensor } from "onnxruntime-node";
 import { usualGraph, type Manifest } from "../format/manifest.js";
 import { checkGraphInputs, describeInput, type InputRole } from "../format/ports.js";
 import { check, must } from "../util/assert.js";
@@ -7,6 +7,7 @@ import { didYouMean } from "../util/suggest.js";
 import type { Sizes } from "./batch.js";
 import { discard } from "./discard.js";
 import type { SessionOptions } from "./options.js";
+import type { Session } from "./providers/provider.js";
 import { openSession, runError } from "./session.js";
 import { unwrap } from "./tensors.js";
 
@@ -21,7 +22,7 @@ export class PackageGraph {
 
   constructor(
     readonly path: string,
-    private readonly session: InferenceSession,
+    private readonly session: Session,
     manifest: Manifest,
   ) {
     const inputs = session.inputMetadata.map((m) => {

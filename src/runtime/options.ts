@@ -11,7 +11,7 @@ export type Driver = (typeof drivers)[number];
 
 /** How a package is opened. ONNX Runtime ignores session options that it does not know; these are checked. */
 export interface EngineOptions {
-  /** cpu (default), cuda, dml or webgpu. */
+  /** cpu (default), cuda, dml, webgpu or training-wasm. */
   provider?: string | undefined;
   /** Which GPU, for cuda and dml. */
   deviceId?: number | undefined;

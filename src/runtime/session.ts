@@ -4,6 +4,7 @@ import { InferenceSession } from "onnxruntime-node";
 import { check, UserError } from "../util/assert.js";
 import type { Sizes } from "./batch.js";
 import type { SessionOptions } from "./options.js";
+import type { Session } from "./providers/provider.js";
 
 const settings = (
   { provider, deviceId, threads, level }: SessionOptions,
@@ -33,7 +34,10 @@ export const reasonOf = (error: unknown): string =>
 /** Tries the provider on a graph of one node; a `UserError` says why it cannot be used and what to do. */
 export async function requireProvider(options: SessionOptions): Promise<void> {
   try {
-    const session = await InferenceSession.create(new Uint8Array(probe), settings(options));
+    const { provider } = options;
+    const session = provider.open
+      ? await provider.open(new Uint8Array(probe))
+      : await InferenceSession.create(new Uint8Array(probe), settings(options));
     await session.release();
   } catch (error) {
     const { name, hint } = options.provider;
@@ -50,9 +54,10 @@ export async function openSession(
   options: SessionOptions,
   sizes: Sizes,
   keepsMemory = false,
-): Promise<InferenceSession> {
+): Promise<Session> {
   check(existsSync(path), `${path}: the package lacks this graph; run curvsam patch again`);
   try {
+    if (options.provider.open) return await options.provider.open(path);
     if (options.lowered !== undefined) {
       // Loaded only here: reading ONNX files is no part of training.
       const { lowerForCpu } = await import("../lower/cpu.js");

@@ -1,12 +1,13 @@
 import { Command, Option } from "commander";
 import type { PatchOptions, PatchReport } from "../../pack/patch.js";
+import { addArtifactOptions, goalOf, type ArtifactFlags } from "../artifact.js";
 import type { CommandBuilder } from "../context.js";
 import { places } from "../../frontend/places.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
 import { globs, refuseUnmatched } from "../globs.js";
 import { addOptimizerOptions, optimizerOptions, withoutDecay, type OptimizerFlags } from "../optimizer.js";
-import { addLossOptions, lossOf, type LossFlags } from "../loss.js";
+import { addLossOptions } from "../loss.js";
 import { list, number } from "../parse.js";
 
 const help = `
@@ -18,9 +19,10 @@ Examples:
   $ curvsam patch model.onnx -o out --loss cross-entropy --optimizer curvsam --base adamw --lr 2e-5
   $ curvsam patch model.onnx -o out --loss mse --logits score --optimizer sam --freeze "*embeddings*"
   $ curvsam patch model.onnx -o out --loss cross-entropy --base adamw --no-decay "*.bias,*LayerNorm*"
+  $ curvsam patch training_model.onnx --checkpoint checkpoint -o out --base adamw
   $ curvsam patch model.onnx -o out --loss-output loss --optimizer none --base sgd --momentum 0.9`;
 
-interface Flags extends OptimizerFlags, LossFlags {
+interface Flags extends OptimizerFlags, ArtifactFlags {
   output: string;
   train?: string[];
   freeze?: string[];
@@ -43,7 +45,7 @@ export const command: CommandBuilder = (context) => {
     )
     .argument("<model>", "an ONNX file, with its weights inside or beside it")
     .requiredOption("-o, --output <folder>", "where to write the package");
-  return addOptimizerOptions(addLossOptions(command))
+  return addOptimizerOptions(addArtifactOptions(addLossOptions(command)))
     .option("--train <globs>", "train only these parameters", list)
     .option("--freeze <globs>", "do not train these parameters", list)
     .option("--train-mode", "put back what exporters remove: batch norms go by their batch, transformers drop out")
@@ -74,7 +76,7 @@ export const command: CommandBuilder = (context) => {
         "no-decay": flags.decay === true ? undefined : flags.decay,
       };
       const options: PatchOptions = {
-        loss: lossOf(flags),
+        ...goalOf(flags),
         ...optimizer,
         groups: patterns["no-decay"] ? withoutDecay(groups, globs(patterns["no-decay"])) : groups,
         ...trainModeOf(flags),
