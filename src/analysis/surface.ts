@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import type { InferenceSession, Tensor } from "onnxruntime-node";
+import type { Tensor } from "onnxruntime-node";
+import type { Session } from "../runtime/providers/provider.js";
 import { readManifest, weightsFile, type Manifest } from "../format/manifest.js";
 import { SafetensorsFile } from "../format/safetensors.js";
 import { checkBatch, type Feeds } from "../runtime/batch.js";
@@ -37,7 +38,7 @@ export class LossSurface {
     readonly origin: Float32Array,
     private readonly fixed: Readonly<Record<string, Tensor>>,
     private readonly batches: readonly Readonly<Record<string, Tensor>>[],
-    private readonly sessions: Readonly<Record<"evaluate" | "gradient" | "hvp", InferenceSession>>,
+    private readonly sessions: Readonly<Record<"evaluate" | "gradient" | "hvp", Session>>,
   ) {
     this.size = origin.length;
   }

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { ancestors } from "../autodiff/active.js";
 import { upgrade } from "../convert/index.js";
 import { readCheckpoint } from "../format/checkpoint.js";
 import type { ArtifactLoss } from "../frontend/artifact.js";
@@ -13,6 +12,7 @@ import { Graph, tensorType, type Model, type Value } from "../ir/graph.js";
 import type { Tensor } from "../ir/tensor.js";
 import { constantTensor } from "../ops/shapes.js";
 import { constantsToInitializers } from "../passes/constants.js";
+import { dce } from "../passes/dce.js";
 import { simplify } from "../passes/simplify.js";
 import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
@@ -195,9 +195,10 @@ async function alignLabels(
   if (!labels || !shape || !predictions?.producer) return;
   const graph = new Graph("predictions");
   graph.inputs = inputs.filter((v) => v !== labels);
-  graph.initializers = model.graph.initializers;
-  graph.nodes = ancestors(model.graph.nodes, [predictions]);
+  graph.initializers = new Map(model.graph.initializers);
+  graph.nodes = [...model.graph.nodes];
   graph.outputs = [predictions];
+  dce(graph);
   await probeTypes({ ...model, graph });
   const dims = predictions.shape?.filter((_, i) => !node || i !== 1);
   if (dims?.length !== shape.length || dims.some((d) => isUnknown(d))) return;
