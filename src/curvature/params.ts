@@ -12,9 +12,12 @@ export function mapParams(params: Params, f: (value: Value, name: string) => Val
 export const at = <T>(params: ReadonlyMap<string, T>, name: string): T =>
   must(params.get(name), `an entry for parameter "${name}"`);
 
-/** Σ of scalars. */
-export const sumOf = (b: RuleBuilder, terms: readonly Value[]): Value =>
-  terms.length === 1 ? must(terms[0], "a term") : b.op("Sum", terms);
+/** Σ of float32 scalars; 0 of none. */
+export function sumOf(b: RuleBuilder, terms: readonly Value[]): Value {
+  const [first] = terms;
+  if (!first) return b.scalar(0);
+  return terms.length === 1 ? first : b.op("Sum", terms);
+}
 
 /** Σₖ f(tensor k), each a scalar: a running float32 sum over all elements would lose digits. */
 export const sumOver = (b: RuleBuilder, params: Params, f: (value: Value, name: string) => Value): Value =>

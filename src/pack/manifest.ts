@@ -86,11 +86,13 @@ export function describePackage(
     schedule: variants.map(({ name, every }) => ({ graph: name, every, offset: 0 })),
     phases,
     refreshes: partsOf(optimizer).flatMap(({ part, options }) =>
-      (part.refreshes?.(options) ?? []).map((r) => ({
-        graph: r.name,
-        every: r.every(options),
-        offset: r.offset(options),
-      })),
+      (part.refreshes?.(options) ?? [])
+        .filter((r) => r.name in graphs)
+        .map((r) => ({
+          graph: r.name,
+          every: r.every(options),
+          offset: r.offset(options),
+        })),
     ),
     graphs: { ...graphs },
   };

@@ -188,7 +188,9 @@ export function* emitGraphs(recipe: Recipe): Generator<[name: string, graph: Gra
   for (const variant of variants) yield [variant.name, tidy(stepGraph(recipe, variant))];
   for (const { part, options } of partsOf(optimizer)) {
     for (const refresh of part.refreshes?.(options) ?? []) {
-      yield [refresh.name, tidy(refreshGraph(recipe, part, options, refresh))];
+      const graph = refreshGraph(recipe, part, options, refresh);
+      // K-FAC of a model without layers has nothing to invert.
+      if (graph.outputs.length > 0) yield [refresh.name, tidy(graph)];
     }
   }
 }

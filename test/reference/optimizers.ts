@@ -88,6 +88,111 @@ export class AdamW implements Base {
   }
 }
 
+/** How a diagonal is averaged: each element of a tensor gets the mean of the elements of its block. */
+export type Blocks = readonly ((x: Float64Array) => Float64Array)[];
+
+export interface AdaHessianOptions extends AdamWOptions {
+  power?: number;
+  average?: "signed" | "absolute";
+}
+
+/**
+ * D = z ⊙ Hz averaged in blocks, v ← β₂v + (1 − β₂)D²; w ← (1 − lr·λ)w − lr·m̂/(v̂^(k/2) + ε), v̂ over 1 − β₂ⁿ, n measurements.
+ * Yao et al. 2021, Algorithm 1.
+ */
+export class AdaHessian implements Base {
+  private m: Vectors | null = null;
+  private v: Vectors | null = null;
+  private t = 0;
+  private n = 0;
+  constructor(
+    private readonly o: AdaHessianOptions,
+    private readonly blocks: Blocks | null = null,
+  ) {}
+
+  measure(z: Vectors, hz: Vectors): void {
+    const { beta2 = 0.999, average = "signed" } = this.o;
+    const raw = zip((a, b) => (average === "absolute" ? Math.abs(a * b) : a * b), z, hz);
+    const d = this.blocks ? raw.map((x, k) => this.blocks![k]!(x)) : raw;
+    this.n++;
+    this.v = zip((v, x) => beta2 * v + (1 - beta2) * x * x, this.v ?? zip(() => 0, d), d);
+  }
+
+  step(w: Vectors, g: Vectors): Vectors {
+    const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-4, weightDecay = 0, power = 1 } = this.o;
+    this.t++;
+    this.m = zip((m, x) => beta1 * m + (1 - beta1) * x, this.m ?? zip(() => 0, g), g);
+    const [first, second] = [1 - beta1 ** this.t, 1 - beta2 ** this.n];
+    return zip(
+      (x, m, v) => (1 - lr * weightDecay) * x - (lr * (m / first)) / ((v / second) ** (power / 2) + epsilon),
+      w,
+      this.m,
+      this.v!,
+    );
+  }
+}
+
+/** v ← β₂v + (1 − β₂)|z ⊙ Hz|; w ← (1 − lr·λ)w − lr·m̂/(√v̂ + ε). Shin et al. 2025 (SASSHA), Algorithm 1, with its ascent apart. */
+export class Sassha implements Base {
+  private m: Vectors | null = null;
+  private v: Vectors | null = null;
+  private t = 0;
+  private n = 0;
+  constructor(private readonly o: AdamWOptions) {}
+
+  measure(z: Vectors, hz: Vectors): void {
+    const { beta2 = 0.999 } = this.o;
+    this.n++;
+    this.v = zip((v, a, b) => beta2 * v + (1 - beta2) * Math.abs(a * b), this.v ?? zip(() => 0, z), z, hz);
+  }
+
+  step(w: Vectors, g: Vectors): Vectors {
+    const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-4, weightDecay = 0 } = this.o;
+    this.t++;
+    this.m = zip((m, x) => beta1 * m + (1 - beta1) * x, this.m ?? zip(() => 0, g), g);
+    const [first, second] = [1 - beta1 ** this.t, 1 - beta2 ** this.n];
+    return zip(
+      (x, m, v) => (1 - lr * weightDecay) * x - (lr * (m / first)) / (Math.sqrt(v / second) + epsilon),
+      w,
+      this.m,
+      this.v!,
+    );
+  }
+}
+
+/** ε = ρ T²g/‖Tg‖₂ with T = |w| + η on adapted tensors, 1 on others. Kwon et al. 2021, eq. 4. */
+export function asamPerturbation(w: Vectors, g: Vectors, rho: number, eta: number, adapted: boolean[]): Vectors {
+  const t = w.map((x, k) => x.map((v) => (adapted[k] ? Math.abs(v) + eta : 1)));
+  const n = norm(zip((a, b) => a * b, t, g));
+  return zip((a, b) => (n > 0 && Number.isFinite(n) ? (rho * a * a * b) / n : 0), t, g);
+}
+
+export const inner = (x: Vectors, y: Vectors): number => total(zip((a, b) => a * b, x, y));
+
+/** g_p − α g_⊥, g_⊥ = g − ⟨g, ĝ_p⟩ĝ_p. Zhuang et al. 2022, Algorithm 1. */
+export function gsamDescent(g: Vectors, gp: Vectors, alpha: number): Vectors {
+  const length = norm(gp);
+  const unit = zip((x) => (length > 0 ? x / length : 0), gp);
+  const along = inner(g, unit);
+  const orthogonal = zip((x, u) => x - along * u, g, unit);
+  return zip((x, o) => x - alpha * o, gp, orthogonal);
+}
+
+/** ρ_min + (ρ_max − ρ_min)(lr − lr_min)/(lr_max − lr_min), at least 0. */
+export const gsamRadius = (o: { rho: number; rhoMin: number; lr: number; lrMax: number; lrMin: number }): number =>
+  Math.max(0, o.rhoMin + ((o.rho - o.rhoMin) * (o.lr - o.lrMin)) / (o.lrMax - o.lrMin));
+
+/** g_v = g_s − ‖g_s‖cosθ·ĝ, what LookSAM keeps. Liu et al. 2022, eq. 4. */
+export function lookKept(g: Vectors, gs: Vectors): Vectors {
+  const cosine = inner(g, gs) / (norm(g) * norm(gs));
+  const factor = (norm(gs) * cosine) / norm(g);
+  return zip((s, x) => s - factor * x, gs, g);
+}
+
+/** g + α(‖g‖/‖g_v‖)g_v, at LookSAM's other steps. */
+export const lookDescent = (g: Vectors, kept: Vectors, alpha: number): Vectors =>
+  zip((x, v) => x + ((alpha * norm(g)) / norm(kept)) * v, g, kept);
+
 /** ε = ρ g/‖g‖₂ over all tensors; 0 where the norm is. Foret et al. 2021, eq. 2. */
 export function samPerturbation(g: Vectors, rho: number): Vectors {
   const n = norm(g);

@@ -49,7 +49,8 @@ export class Shampoo implements Base {
     this.sgd = new Sgd({ lr, momentum, nesterov, weightDecay, decoupled: true });
   }
 
-  step(w: Vectors, g: Vectors): Vectors {
+  /** `measured`: the gradient that the statistics are of, where that is not the descent gradient. */
+  step(w: Vectors, g: Vectors, measured: Vectors = g): Vectors {
     const { o, t } = this;
     const blocks = (this.blocks ??= this.shapes.map((s) => this.cut(s)));
     if (t >= o.start && (t - o.start) % o.roots === 0) {
@@ -58,7 +59,7 @@ export class Shampoo implements Base {
         block.pr = this.root(block.r);
       }
     }
-    if (t % o.statistics === 0) blocks.forEach((k, i) => k?.forEach((block) => this.collect(block, g[i]!)));
+    if (t % o.statistics === 0) blocks.forEach((k, i) => k?.forEach((block) => this.collect(block, measured[i]!)));
     this.t++;
     if (o.grafting !== "adam") {
       const direction = g.map((x, i) => {

@@ -2,6 +2,7 @@ import type { Source } from "../../src/frontend/objective.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { compose, partsOf, type Optimizer } from "../../src/optim/compose.js";
 import { gradientGraph, refreshGraph } from "../../src/pack/phases.js";
+import type { Role } from "../../src/pack/measured.js";
 import { parameterInfos, type Recipe } from "../../src/pack/ports.js";
 import { stepGraph } from "../../src/pack/step.js";
 import { variantsOf } from "../../src/pack/variants.js";
@@ -31,6 +32,10 @@ export class Trainer {
     for (const p of source.parameters) {
       const tensor = must(source.graph.initializers.get(p.value), p.name);
       this.feeds[p.name] = array("float32", tensor.dims, tensor.numbers());
+    }
+    for (const { name, value } of source.buffers) {
+      const tensor = must(source.graph.initializers.get(value), name);
+      this.feeds[name] = array("float32", tensor.dims, tensor.numbers());
     }
     for (const p of parameterInfos(source).values()) {
       for (const t of optimizer.state.tensors) {
@@ -74,11 +79,28 @@ export class Trainer {
 
   /** ∇L on the batch at weights w. */
   gradient(w: Vectors, batch: Feeds): Float64Array[] {
-    const at = Object.fromEntries(
-      this.names.map((n, k) => [n, array("float32", must(this.feeds[n], n).dims, must(w[k], n))]),
-    );
-    const out = outputsOf(this.gradients, { ...this.feeds, ...batch, ...at });
+    const out = outputsOf(this.gradients, { ...this.feeds, ...batch, ...this.named("", w) });
     return this.names.map((n) => must(out[`grad/${n}`], n).data);
+  }
+
+  /** ∇²L z on the batch at weights w. */
+  hvp(w: Vectors, z: Vectors, batch: Feeds): Float64Array[] {
+    const out = this.measure(compose("curvsam", "sgd"), "ascent", w, { ...batch, ...this.named("z/", z) });
+    return this.names.map((n) => must(out[`hvp/${n}`], n).data);
+  }
+
+  /** What an optimizer has measured on the batch at weights w. */
+  measure(optimizer: Optimizer, role: Role, w: Vectors, batch: Feeds): Feeds {
+    const { estimator } = must(optimizer.curvature[role], role);
+    const graph = this.graph(`measure ${estimator}`, () => gradientGraph({ ...this.recipe, optimizer }, role));
+    return outputsOf(graph, { ...this.feeds, ...batch, ...this.named("", w) });
+  }
+
+  /** One tensor a parameter, as feeds `<prefix><param>`. */
+  named(prefix: string, values: Vectors): Feeds {
+    return Object.fromEntries(
+      this.names.map((n, k) => [prefix + n, array("float32", must(this.feeds[n], n).dims, must(values[k], n))]),
+    );
   }
 
   weights(): Float64Array[] {

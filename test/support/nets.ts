@@ -1,0 +1,72 @@
+import { float, int, ints, tensorType, Value, type Graph } from "../../src/ir/graph.js";
+import { Tensor } from "../../src/ir/tensor.js";
+import { newBuilder } from "../../src/ops/builder.js";
+import type { RuleBuilder } from "../../src/ops/rule.js";
+
+const typed = (...shape: (number | string)[]) => ({ types: [tensorType("float32", shape)] });
+
+function parameter(b: RuleBuilder, name: string, dims: number[], value: (i: number) => number): Value {
+  const size = dims.reduce((n, d) => n * d, 1);
+  const v = new Value(name, tensorType("float32", dims));
+  b.graph.initializers.set(
+    v,
+    Tensor.of(
+      "float32",
+      dims,
+      Array.from({ length: size }, (_, i) => value(i)),
+    ),
+  );
+  return v;
+}
+
+/** The Hessian of `quadratic`, 3 by 3. */
+export const hessian = [
+  [2, 0.5, -0.3],
+  [0.5, 1, 0.4],
+  [-0.3, 0.4, 0.6],
+] as const;
+
+/** The loss ½ wᵀAw − mean over the batch of xᵢᵀw, which the model gives itself; x [batch, 3]. */
+export function quadratic(): Graph {
+  const b = newBuilder("quadratic");
+  const x = b.input("x", tensorType("float32", ["batch", 3]));
+  const w = parameter(b, "weight", [3, 1], (i) => 1 - 0.7 * i);
+  const a = b.constant(Tensor.of("float32", [3, 3], hessian.flat()));
+  const curved = b.op("ReduceSum", [b.op("Mul", [w, b.op("MatMul", [a, w])])], { keepdims: int(0) });
+  const linear = b.op("ReduceMean", [b.op("MatMul", [x, w])], { keepdims: int(0) });
+  b.output(b.op("Sub", [b.op("Mul", [curved, b.scalar(0.5)]), linear]), "loss");
+  return b.graph;
+}
+
+/** One encoder layer of width 4 over ids [batch, 3]: embedding, attention, two layer norms, feed-forward; logits of 3 classes. */
+export function tinyEncoder(): Graph {
+  const b = newBuilder("tiny_encoder");
+  const ids = b.input("ids", tensorType("int64", ["batch", 3]));
+  const weight = (name: string, dims: number[]) =>
+    parameter(b, name, dims, (i) => 0.7 * Math.sin(1.9 * i + name.length * 1.3));
+  const hidden = typed("batch", 3, 4);
+  const linear = (x: Value, name: string, inputs: number, outputs: number): Value =>
+    b.op("Add", [
+      b.op("MatMul", [x, weight(`${name}.weight`, [inputs, outputs])], {}, typed("batch", 3, outputs)),
+      weight(`${name}.bias`, [outputs]),
+    ]);
+  const norm = (x: Value, name: string): Value =>
+    b.op(
+      "LayerNormalization",
+      [x, parameter(b, `${name}.weight`, [4], (i) => 1 + 0.1 * i), weight(`${name}.bias`, [4])],
+      { axis: int(-1), epsilon: float(1e-3) },
+      hidden,
+    );
+  const x = b.op("Gather", [weight("embedding.weight", [6, 4]), ids], { axis: int(0) }, hidden);
+  const keys = b.op("Transpose", [linear(x, "key", 4, 4)], { perm: ints([0, 2, 1]) }, typed("batch", 4, 3));
+  const scores = b.op("MatMul", [linear(x, "query", 4, 4), keys], {}, typed("batch", 3, 3));
+  const weights = b.op("Softmax", [b.op("Mul", [scores, b.scalar(0.5)])], { axis: int(-1) }, typed("batch", 3, 3));
+  const mixed = b.op("MatMul", [weights, linear(x, "value", 4, 4)], {}, hidden);
+  const first = norm(b.op("Add", [x, mixed]), "norm1");
+  const fed = linear(b.op("Tanh", [linear(first, "up", 4, 5)]), "down", 5, 4);
+  const second = norm(b.op("Add", [first, fed]), "norm2");
+  const pooled = b.op("ReduceMean", [second, b.int64s([1])], { keepdims: int(0) }, typed("batch", 4));
+  const logits = b.op("MatMul", [pooled, weight("classifier.weight", [4, 3])], {}, typed("batch", 3));
+  b.output(b.op("Add", [logits, weight("classifier.bias", [3])]), "logits");
+  return b.graph;
+}
