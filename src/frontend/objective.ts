@@ -2,6 +2,7 @@ import { gradient, hvpOfGradient } from "../autodiff/hvp.js";
 import { vjp } from "../autodiff/reverse.js";
 import { instantiate, type Retype, type Rewrite } from "../ir/copy.js";
 import { tensorType, type Graph, type Value } from "../ir/graph.js";
+import { ruleOf } from "../ops/builder.js";
 import * as e from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { must, UserError } from "../util/assert.js";
@@ -180,9 +181,11 @@ export function forward(
     if (value) bindings.set(f.value, value);
   }
   const dropouts = rewriteDropouts(b, source.dropouts, batch, training);
-  const replace: Rewrite = (node, inputs, inner) => {
-    if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(b, node, inputs);
-    return dropouts(node, inputs, inner);
+  const replace: Rewrite = (node, inputs, inner, copy) => {
+    const rule = training ? ruleOf(node) : undefined;
+    if (rule?.expands) return rule.decompose?.(inner as RuleBuilder, copy()) ?? null;
+    if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(inner as RuleBuilder, node, inputs);
+    return dropouts(node, inputs, inner, copy);
   };
   return instantiate(b, source.graph, bindings, wanted, replace, batch.retype);
 }

@@ -2,8 +2,16 @@ import { must } from "../util/assert.js";
 import type { Builder } from "./builder.js";
 import type { Graph, Node, Type, Value } from "./graph.js";
 
-/** Emits something else for a node of a graph or of a body, given its inputs in the builder `b`; null copies the node. */
-export type Rewrite = (node: Node, inputs: readonly (Value | null)[], b: Builder) => readonly (Value | null)[] | null;
+/**
+ * Emits something else for a node of a graph or of a body, given its inputs in the builder `b`; null copies the node.
+ * `copy` copies it too, for what is made out of the copy.
+ */
+export type Rewrite = (
+  node: Node,
+  inputs: readonly (Value | null)[],
+  b: Builder,
+  copy: () => Node,
+) => readonly (Value | null)[] | null;
 
 /** The type of a copy, from that of the original. */
 export type Retype = (type: Type | null) => Type | null;
@@ -57,25 +65,21 @@ function copyNodes(
   for (const node of graph.nodes) {
     if (!needed.has(node)) continue;
     const inputs = node.inputs.map((v) => v && at(v));
-    const replaced = rewrite(node, inputs, b);
-    if (replaced) {
-      node.outputs.forEach((o, i) => {
-        const r = replaced[i];
-        if (o && r) map.set(o, r);
-      });
-      continue;
-    }
-    const bodies = Object.fromEntries(Object.entries(node.bodies).map(([k, g]) => [k, copyBody(b, g, at, changes)]));
-    const copy = b.emit(
-      node.op,
-      inputs,
-      node.outputs.map((o) => o !== null),
-      node.attributes,
-      bodies,
-      { domain: node.domain, name: node.name || node.op, types: node.outputs.map((o) => retype(o?.type ?? null)) },
-    );
+    const copy = (): Node => {
+      const bodies = Object.fromEntries(Object.entries(node.bodies).map(([k, g]) => [k, copyBody(b, g, at, changes)]));
+      return b.emit(
+        node.op,
+        inputs,
+        node.outputs.map((o) => o !== null),
+        node.attributes,
+        bodies,
+        { domain: node.domain, name: node.name || node.op, types: node.outputs.map((o) => retype(o?.type ?? null)) },
+      );
+    };
+    const made = rewrite(node, inputs, b, copy) ?? copy().outputs;
     node.outputs.forEach((o, i) => {
-      if (o) map.set(o, copy.output(i));
+      const v = made[i];
+      if (o && v) map.set(o, v);
     });
   }
 }

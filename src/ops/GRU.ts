@@ -39,6 +39,7 @@ const step: Layer["step"] = (b, node, w, x, states) => {
 export const rule: OpRule<"GRU"> = composite({
   op: "GRU",
   since: 14,
+  expands: true,
   decompose: layer({
     gates: 3,
     activations: ["Sigmoid", "Tanh"],

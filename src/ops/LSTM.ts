@@ -31,6 +31,7 @@ const step: Layer["step"] = (b, node, w, x, states) => {
 export const rule: OpRule<"LSTM"> = composite({
   op: "LSTM",
   since: 14,
+  expands: true,
   decompose: layer({
     gates: 4,
     activations: ["Sigmoid", "Tanh", "Tanh"],

@@ -9,6 +9,7 @@ import type { OpRule } from "./rule.js";
 export const rule: OpRule<"RNN"> = composite({
   op: "RNN",
   since: 14,
+  expands: true,
   decompose: layer({
     gates: 1,
     activations: ["Tanh"],

@@ -61,6 +61,7 @@ function decompose(b: RuleBuilder, node: Node): Values {
 export const rule: OpRule<"Scan"> = composite({
   op: "Scan",
   since: 21,
+  expands: true,
   decompose,
   samples: scanSamples,
 });

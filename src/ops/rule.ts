@@ -31,8 +31,8 @@ export interface RuleContext {
 
 /**
  * Cotangents of the inputs, from those of the outputs; of a node with bodies also of the values that these capture, in
- * the order of `operandsOf`, which is also that of `need` and of the tangents of a JvpRule. `need[i]` says which inputs are wanted. A result may keep the
- * broadcast shape of the output: `autodiff/accumulate.ts` sums it down to the input's.
+ * the order of `operandsOf`, which is also that of `need` and of the tangents of a JvpRule. `need[i]` says which inputs
+ * are wanted. A result may keep the broadcast shape of the output: `autodiff/accumulate.ts` sums it down to the input's.
  */
 export type VjpRule = (c: RuleContext, node: Node, cotangents: Values, need: readonly boolean[]) => Values;
 
@@ -87,6 +87,8 @@ export interface OpRule<O extends string = string> {
   infer?: InferRule;
   /** The operator in terms of others, where its derivatives are derived from that. */
   decompose?: Decompose;
+  /** Graphs with derivatives are written in terms of the others, because both would compute the whole operator. */
+  expands?: true;
   samples: readonly Sample[];
 }
 

@@ -2,7 +2,14 @@ import { createReadStream } from "node:fs";
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { unpackSequences, upgrade } from "../convert/index.js";
+import {
+  checkControl,
+  collectSequences,
+  liftConstants,
+  timeFirst,
+  unpackSequences,
+  upgrade,
+} from "../convert/index.js";
 import { isTrainingGraph } from "../convert/training/index.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
 import { restoreTraining, type Restored } from "../frontend/train_mode.js";
@@ -42,7 +49,11 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   const before = versionsOf(model);
   upgrade(model);
   constantsToInitializers(model.graph);
+  checkControl(model.graph);
   unpackSequences(model);
+  collectSequences(model);
+  timeFirst(model);
+  liftConstants(model);
   await probeTypes(model);
   decompose(model);
   untieConstants(model.graph);
