@@ -25,6 +25,7 @@ export function findDropouts(graph: Graph, { masksAreRead = false } = {}): Dropo
   const read = new Set<Value>(graph.outputs);
   for (const node of graph.nodes) for (const v of node.reads()) read.add(v);
   for (const node of graph.nodes) {
+    for (const body of node.graphs()) refuseDropouts(graph, body, node);
     if (node.op !== "Dropout") continue;
     const { ratio, training } = dropoutSettings(graph, node);
     if (!training || ratio === 0) continue;
@@ -36,6 +37,19 @@ export function findDropouts(graph: Graph, { masksAreRead = false } = {}): Dropo
     masks.push({ node, name: `random/dropout/${masks.length}`, keep: 1 - ratio, shape });
   }
   return masks;
+}
+
+/** Throws for a Dropout in training mode in a body: how many masks it needs is not known. */
+function refuseDropouts(graph: Graph, body: Graph, outer: Node): void {
+  for (const node of body.nodes) {
+    for (const inner of node.graphs()) refuseDropouts(graph, inner, outer);
+    if (node.op !== "Dropout") continue;
+    const { ratio, training } = dropoutSettings(body, node, graph);
+    if (!training || ratio === 0) continue;
+    throw new UserError(
+      `${node.label} drops at random in a body of ${outer.label}; export it in evaluation mode, or take the dropout out of there`,
+    );
+  }
 }
 
 /** x · mask / keep. */
@@ -61,8 +75,9 @@ export function rewriteDropouts(
   };
 }
 
-/** The ratio of a Dropout, and whether it is in training mode; as ONNX has it, 0.5 and no. */
-export function dropoutSettings(graph: Graph, node: Node): { ratio: number; training: boolean } {
-  const ratio = constantScalar(graph, node.inputs[1]) ?? 0.5;
-  return { ratio, training: (constantScalar(graph, node.inputs[2]) ?? 0) !== 0 };
+/** The ratio of a Dropout in `graph`, and whether it is in training mode; as ONNX has it, 0.5 and no. `outer` holds constants too. */
+export function dropoutSettings(graph: Graph, node: Node, outer: Graph = graph): { ratio: number; training: boolean } {
+  const number = (v: Value | null | undefined): number | undefined =>
+    constantScalar(graph, v) ?? constantScalar(outer, v);
+  return { ratio: number(node.inputs[1]) ?? 0.5, training: (number(node.inputs[2]) ?? 0) !== 0 };
 }

@@ -183,8 +183,8 @@ export function forward(
   const dropouts = rewriteDropouts(b, source.dropouts, batch, training);
   const replace: Rewrite = (node, inputs, inner, copy) => {
     const rule = training ? ruleOf(node) : undefined;
-    if (rule?.expands) return rule.decompose?.(inner as RuleBuilder, copy()) ?? null;
-    if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(inner as RuleBuilder, node, inputs);
+    if (rule?.expands) return rule.decompose?.(inner, copy()) ?? null;
+    if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(inner, node, inputs);
     return dropouts(node, inputs, inner, copy);
   };
   return instantiate(b, source.graph, bindings, wanted, replace, batch.retype);
