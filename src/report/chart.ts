@@ -1,5 +1,5 @@
 import { check } from "../util/assert.js";
-import { drawSpec, style, type Drawing } from "./draw.js";
+import { drawSpec, style, type Drawing, type Theme } from "./draw.js";
 
 /** A curve: points in the order of x. A y that is not finite breaks the line. */
 export interface Series {
@@ -38,8 +38,8 @@ export interface Figure extends Omit<LineChart, keyof Panel> {
   panels: readonly Panel[];
 }
 
-/** Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision. */
-const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"];
+/** Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision, and grey for black. */
+const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#808080"];
 /** Lines differ in their dashes too, for print without colour. */
 const dashes = [
   [1, 0],
@@ -147,7 +147,7 @@ function figureSpec({ title, subtitle, panels, width = 640, height = 320 }: Figu
 }
 
 /** Draws panels below each other. Text needs no font of the system: the figure brings its own. */
-export async function drawFigure(figure: Figure): Promise<Drawing> {
+export async function drawFigure(figure: Figure, theme: Theme = "light"): Promise<Drawing> {
   for (const { y, series } of figure.panels) {
     const drawn = series.some(({ points }) =>
       points.some(([, value]) => Number.isFinite(value) && (y.scale !== "log" || value > 0)),
@@ -159,7 +159,7 @@ export async function drawFigure(figure: Figure): Promise<Drawing> {
       `chart "${figure.title}": two series have one name: ${names.join(", ")}`,
     );
   }
-  return drawSpec(figureSpec(figure));
+  return drawSpec(figureSpec(figure), theme);
 }
 
 /** Draws one panel with lines: SVG text, and a PNG of twice its size in pixels. */

@@ -10,6 +10,8 @@ export interface Drawing {
 const fonts = "Arimo, Liberation Sans, Helvetica, Arial, sans-serif";
 const pixelRatio = 2;
 
+export type Theme = "light" | "dark";
+
 /** What every picture has in common: the schema, the ground, fonts and lines. */
 export const style = {
   $schema: "https://vega.github.io/schema/vega-lite/v6.json",
@@ -52,8 +54,27 @@ export const style = {
   },
 };
 
+/** The same picture on a dark ground: what is near black becomes near white, the data keeps its colours. */
+const dark = {
+  background: "#161B22",
+  config: {
+    ...style.config,
+    title: { ...style.config.title, color: "#E6EDF3", subtitleColor: "#A0AAB4" },
+    axis: {
+      ...style.config.axis,
+      labelColor: "#D0D7DE",
+      titleColor: "#D0D7DE",
+      gridColor: "#30363D",
+      domainColor: "#6E7681",
+      tickColor: "#6E7681",
+    },
+    legend: { ...style.config.legend, labelColor: "#D0D7DE", titleColor: "#D0D7DE" },
+  },
+};
+
 /** Draws a Vega-Lite specification. Text needs no font of the system: the picture brings its own. */
-export async function drawSpec(spec: object): Promise<Drawing> {
+export async function drawSpec(given: object, theme: Theme = "light"): Promise<Drawing> {
+  const spec = theme === "dark" ? { ...given, ...dark } : given;
   // Loaded when first drawn: together they take longer to load than most commands to run.
   const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
   const compiled = vegaLite.compile(spec as TopLevelSpec).spec;
