@@ -13,6 +13,7 @@ import {
 import { isTrainingGraph } from "../convert/training/index.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
 import { restoreTraining, type Restored } from "../frontend/train_mode.js";
+import { unfoldRecurrent } from "../frontend/unfold.js";
 import { untieConstants } from "../frontend/untie.js";
 import type { Source } from "../frontend/objective.js";
 import type { Model } from "../ir/graph.js";
@@ -57,6 +58,7 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   await probeTypes(model);
   decompose(model);
   untieConstants(model.graph);
+  unfoldRecurrent(model.graph);
   staticReshapes(model.graph);
   simplify(model.graph);
   slicesToSplits(model.graph);

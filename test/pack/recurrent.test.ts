@@ -6,7 +6,7 @@ import { measure, readZoo } from "../support/zoo.js";
 const folder = join(root, "test", "fixtures", "recurrent");
 
 describe("exports with recurrent layers, loops and branches: parameters, gradient and HVP as PyTorch's", () => {
-  for (const fixture of readZoo(folder).exports.filter((f) => !/^(lstm|gru|rnn).*folded/.test(f.file))) {
+  for (const fixture of readZoo(folder).exports) {
     it(fixture.file, async () => {
       const { problems, grad, hvp } = await measure(folder, fixture);
       expect(problems).to.deep.equal([]);
