@@ -71,6 +71,8 @@ export interface Sample {
   bodies?: (b: RuleBuilder, captured: readonly Value[], inputs: readonly Value[]) => Readonly<Record<string, Graph>>;
   attributes?: Attributes;
   outputs?: number;
+  /** The runtime's CPU provider has no kernel for this form: it is checked in float64 only. */
+  noKernel?: true;
 }
 
 export interface OpRule<O extends string = string> {

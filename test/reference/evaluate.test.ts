@@ -95,7 +95,7 @@ describe("the float64 evaluator", () => {
     }
     expect(failures.join("\n")).to.equal("");
     expect(count).to.be.at.least(1270);
-    const unseen = Object.keys(operators).filter((op) => !seen.has(op));
+    const unseen = Object.keys(operators).filter((op) => !seen.has(op) && !op.includes("::"));
     expect(unseen, "operators without a case").to.deep.equal(ofTheRuntime);
   });
 });

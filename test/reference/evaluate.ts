@@ -6,6 +6,7 @@ import { control } from "./control.js";
 import { elementwise } from "./elementwise.js";
 import { indexing } from "./indexing.js";
 import { layout } from "./layout.js";
+import { microsoft } from "./microsoft.js";
 import { normalizations } from "./normalizations.js";
 import { products } from "./products.js";
 import { recurrents } from "./recurrent.js";
@@ -30,6 +31,7 @@ export const operators: Readonly<Record<string, Op>> = {
   ...recurrents,
   ...attentions,
   ...quantizations,
+  ...microsoft,
   ...selections,
   ...spectral,
   AffineGrid: affineGrid,
