@@ -34,19 +34,21 @@ write(
     `};\n`,
 );
 const lowered = operatorsIn("lowered").map((n) => ({ key: n, name: n, file: `./${n}.js` }));
-const microsoft = operatorsIn("lowered/microsoft").map((n) => ({
-  key: `"com.microsoft::${n}"`,
-  name: `Microsoft${n}`,
-  file: `./microsoft/${n}.js`,
-}));
+const foreign = (folder, domain, prefix) =>
+  operatorsIn(`lowered/${folder}`).map((n) => ({
+    key: `"${domain}::${n}"`,
+    name: `${prefix}${n}`,
+    file: `./${folder}/${n}.js`,
+  }));
+const others = [...foreign("microsoft", "com.microsoft", "Microsoft"), ...foreign("ml", "ai.onnx.ml", "ML")];
 write(
   "src/ops/lowered/index.ts",
   header +
-    [...microsoft, ...lowered].map(({ name, file }) => `import { rule as ${name} } from "${file}";\n`).join("") +
+    [...others, ...lowered].map(({ name, file }) => `import { rule as ${name} } from "${file}";\n`).join("") +
     `import type { LoweredRule } from "../rule.js";\n\n` +
     `/** Operators that are written in terms of others before they are differentiated, by their names; the default domain is not named. */\n` +
     `export const lowered: Readonly<Record<string, LoweredRule>> = {\n` +
-    [...lowered, ...microsoft].map(({ key, name }) => `  ${key}${key === name ? "" : `: ${name}`},\n`).join("") +
+    [...lowered, ...others].map(({ key, name }) => `  ${key}${key === name ? "" : `: ${name}`},\n`).join("") +
     `};\n`,
 );
 const commands = readdirSync(`${root}src/cli/commands`)

@@ -26,16 +26,16 @@ export function raise(graph: Graph, names: Names, from: number, to: number): voi
   }
 }
 
-/** Converts the nodes of the default domain, in `graph` and in graphs within it. */
+/** Converts the nodes of a domain, in `graph` and in graphs within it. */
 export function convertNodes(
   graph: Graph,
   names: Names,
   converterOf: (node: Node) => Converter | undefined,
-  whole: Graph = graph,
+  { domain = "", whole = graph }: { domain?: string; whole?: Graph } = {},
 ): void {
   for (const node of graph.nodes)
-    for (const body of Object.values(node.bodies)) convertNodes(body, names, converterOf, whole);
-  const inDomain = (node: Node): Converter | undefined => (node.domain === "" ? converterOf(node) : undefined);
+    for (const body of Object.values(node.bodies)) convertNodes(body, names, converterOf, { domain, whole });
+  const inDomain = (node: Node): Converter | undefined => (node.domain === domain ? converterOf(node) : undefined);
   if (!graph.nodes.some((n) => inDomain(n))) return;
   let reads: Set<Value> | null = null;
   const isRead = (v: Value): boolean => (reads ??= new Set(allReads(whole))).has(v);

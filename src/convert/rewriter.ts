@@ -100,6 +100,7 @@ export class Rewriter {
     const node = this.current;
     if (!node) return;
     node.op = op;
+    node.domain = "";
     node.inputs = [...inputs];
     node.attributes = attributes;
   }

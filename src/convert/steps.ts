@@ -2,6 +2,7 @@ import { int, string } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { UserError, check } from "../util/assert.js";
 import { normalizeAxis } from "../util/shape.js";
+import { legacy } from "./legacy.js";
 import { setInput, withAttribute, without, type Converter } from "./rewriter.js";
 
 type Step = Readonly<Record<string, Converter>>;
@@ -161,6 +162,7 @@ export const steps: ReadonlyMap<number, Step> = new Map<number, Step>([
   [
     10,
     {
+      ...legacy,
       Upsample: (node) => (node.op = "Resize"),
       Slice: inTurn(intsToInput("starts", 1), intsToInput("ends", 2), intsToInput("axes", 3)),
       TopK: topKCount,

@@ -2,6 +2,7 @@ import type { Graph, Model } from "../ir/graph.js";
 import { loweredRuleOf } from "../ops/builder.js";
 import { inlineFunctions } from "./inline.js";
 import { later } from "./later.js";
+import { microsoft } from "./microsoft.js";
 import { convertNodes, opsetOf, raise } from "./raise.js";
 import { Names } from "./rewriter.js";
 
@@ -31,6 +32,7 @@ export function upgrade(model: Model): void {
   const names = new Names(model);
   if (opset > working) convertNodes(model.graph, names, (node) => later[node.op]);
   else raise(model.graph, names, opset, working);
+  convertNodes(model.graph, names, (node) => microsoft[node.op], { domain: "com.microsoft" });
   model.opsets.set("", Math.max(working, newestOf(model.graph)));
   model.irVersion = Math.max(model.irVersion, 10);
 }

@@ -47,6 +47,28 @@ const cases: Case[] = [
     attributes: { axes: ints([-1, 0]), keepdims: int(0) },
     raised: [`Reduce${name}`],
   })),
+  ...(
+    [
+      ["Affine", ["Mul", "Add"]],
+      ["ScaledTanh", ["Mul", "Tanh", "Mul"]],
+      ["ParametricSoftplus", ["Mul", "Softplus", "Mul"]],
+    ] as const
+  ).map(([op, raised]) => ({
+    name: `${op} of the first releases`,
+    opset: 9,
+    op,
+    shape: [2, 3],
+    attributes: { alpha: float(0.7), beta: float(-0.4) },
+    raised: [...raised],
+  })),
+  {
+    name: "ImageScaler of the first releases",
+    opset: 9,
+    op: "ImageScaler",
+    shape: [1, 2, 2, 2],
+    attributes: { scale: float(0.5), bias: { type: "floats", value: [1, -2] } },
+    raised: ["Mul", "Add"],
+  },
   { name: "no axes stay none", opset: 13, op: "ReduceMean", shape: [2, 3], raised: ["ReduceMean"] },
   {
     name: "ReduceSum: axes become an input",

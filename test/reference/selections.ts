@@ -103,9 +103,26 @@ const det: Op = (c) => {
   return array(x.dtype, x.dims.slice(0, -2), y);
 };
 
+const arrayFeatureExtractor: Op = (c) => {
+  const [x, indices] = [c.at(0), numbersOf(c.at(1))];
+  const width = x.dims.at(-1)!;
+  const rows = x.data.length / width;
+  const y = Array.from({ length: rows }, (_, r) => indices.map((i) => x.data[r * width + i]!)).flat();
+  return array(x.dtype, [...(x.dims.length === 1 ? [1] : x.dims.slice(0, -1)), indices.length], y);
+};
+
+const binarizer: Op = (c) =>
+  array(
+    c.at(0).dtype,
+    c.at(0).dims,
+    c.at(0).data.map((v) => Number(v > c.node.float("threshold", 0))),
+  );
+
 export const selections: Readonly<Record<string, Op>> = {
   CenterCropPad: centerCropPad,
   Unique: unique,
   CumProd: cumProd,
+  "ai.onnx.ml::ArrayFeatureExtractor": arrayFeatureExtractor,
+  "ai.onnx.ml::Binarizer": binarizer,
   Det: det,
 };

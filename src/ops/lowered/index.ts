@@ -17,6 +17,8 @@ import { rule as MicrosoftSkipLayerNormalization } from "./microsoft/SkipLayerNo
 import { rule as MicrosoftSkipSimplifiedLayerNormalization } from "./microsoft/SkipSimplifiedLayerNormalization.js";
 import { rule as MicrosoftTransposeMatMul } from "./microsoft/TransposeMatMul.js";
 import { rule as MicrosoftTrilu } from "./microsoft/Trilu.js";
+import { rule as MLArrayFeatureExtractor } from "./ml/ArrayFeatureExtractor.js";
+import { rule as MLBinarizer } from "./ml/Binarizer.js";
 import { rule as Attention } from "./Attention.js";
 import { rule as CumProd } from "./CumProd.js";
 import { rule as RotaryEmbedding } from "./RotaryEmbedding.js";
@@ -47,4 +49,6 @@ export const lowered: Readonly<Record<string, LoweredRule>> = {
   "com.microsoft::SkipSimplifiedLayerNormalization": MicrosoftSkipSimplifiedLayerNormalization,
   "com.microsoft::TransposeMatMul": MicrosoftTransposeMatMul,
   "com.microsoft::Trilu": MicrosoftTrilu,
+  "ai.onnx.ml::ArrayFeatureExtractor": MLArrayFeatureExtractor,
+  "ai.onnx.ml::Binarizer": MLBinarizer,
 };
