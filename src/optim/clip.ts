@@ -18,7 +18,7 @@ export type ClipName = keyof typeof clipOptions.shape;
 export const clipHyper = (values: Partial<Record<ClipName, number>>): HyperSpec[] =>
   hyperOf(
     clipOptions,
-    clipOptions.parse(values),
+    { ...clipOptions.parse({}), ...values },
     (["clip_value", "clip_norm"] as const).filter((name) => values[name] !== undefined),
   );
 

@@ -1,7 +1,7 @@
 import type { Source } from "../../src/frontend/objective.js";
 import type { Graph } from "../../src/ir/graph.js";
 import { compose, partsOf, type Optimizer } from "../../src/optim/compose.js";
-import { gradientGraph, refreshGraph } from "../../src/pack/phases.js";
+import { forwardGraph, gradientGraph, perturbGraph, refreshGraph } from "../../src/pack/phases.js";
 import type { Role } from "../../src/pack/measured.js";
 import { parameterInfos, type Recipe } from "../../src/pack/ports.js";
 import { stepGraph } from "../../src/pack/step.js";
@@ -25,9 +25,11 @@ export class Trainer {
   constructor(
     readonly source: Source,
     readonly optimizer: Optimizer,
-    hyper: Readonly<Record<string, number>> = {},
+    private readonly hyper: Readonly<Record<string, number>> = {},
+    /** Hyper-parameters that differ between groups. */
+    private readonly grouped: Readonly<Record<string, Readonly<Record<string, number>>>> = {},
   ) {
-    this.recipe = { source, optimizer, groupedHyper: new Set() };
+    this.recipe = { source, optimizer, groupedHyper: new Set(Object.keys(grouped)) };
     this.names = source.parameters.map((p) => p.name);
     for (const p of source.parameters) {
       const tensor = must(source.graph.initializers.get(p.value), p.name);
@@ -52,6 +54,9 @@ export class Trainer {
     set("state/step", 0);
     for (const s of optimizer.state.scalars) set(`state/${s.name}`, s.fill);
     for (const h of optimizer.hyper) set(`hyper/${h.name}`, hyper[h.name] ?? h.default);
+    for (const [name, values] of Object.entries(grouped)) {
+      for (const [group, x] of Object.entries(values)) set(`hyper/${name}/${group}`, x);
+    }
     this.gradients = gradientGraph({ ...this.recipe, optimizer: compose("none", "sgd") });
   }
 
@@ -83,6 +88,11 @@ export class Trainer {
     return this.names.map((n) => must(out[`grad/${n}`], n).data);
   }
 
+  /** ∇L of one parameter, where the others may be frozen. */
+  gradientOf(name: string, batch: Feeds): Float64Array {
+    return must(outputsOf(this.gradients, { ...this.feeds, ...batch })[`grad/${name}`], name).data;
+  }
+
   /** ∇²L z on the batch at weights w. */
   hvp(w: Vectors, z: Vectors, batch: Feeds): Float64Array[] {
     const out = this.measure(compose("curvsam", "sgd"), "ascent", w, { ...batch, ...this.named("z/", z) });
@@ -94,6 +104,32 @@ export class Trainer {
     const { estimator } = must(optimizer.curvature[role], role);
     const graph = this.graph(`measure ${estimator}`, () => gradientGraph({ ...this.recipe, optimizer }, role));
     return outputsOf(graph, { ...this.feeds, ...batch, ...this.named("", w) });
+  }
+
+  /** The same optimizer in the state that it is in, at weights w. */
+  at(w: Vectors): Trainer {
+    const other = new Trainer(this.source, this.optimizer, this.hyper, this.grouped);
+    Object.assign(other.feeds, this.feeds, this.named("", w));
+    return other;
+  }
+
+  /** ε of the ascent at weights w, in the state that the optimizer is in. */
+  perturbation(w: Vectors, batch: Feeds): Float64Array[] {
+    return this.perturbationOf(w, this.gradient(w, batch));
+  }
+
+  /** The same from a gradient. */
+  perturbationOf(w: Vectors, g: Vectors): Float64Array[] {
+    const graph = this.graph("perturb", () => perturbGraph(this.recipe));
+    const out = outputsOf(graph, { ...this.feeds, ...this.named("", w), ...this.named("grad/", g) });
+    return this.names.map((n, k) => must(out[`perturbed/${n}`], n).data.map((x, i) => x - (w[k]?.[i] ?? NaN)));
+  }
+
+  /** The model's first output at weights w. */
+  outputs(w: Vectors, batch: Feeds): Array64 {
+    const graph = this.graph("forward", () => forwardGraph(this.recipe));
+    const out = outputsOf(graph, { ...this.feeds, ...batch, ...this.named("", w) });
+    return must(Object.values(out)[0], "an output");
   }
 
   /** One tensor a parameter, as feeds `<prefix><param>`. */

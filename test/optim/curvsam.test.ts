@@ -1,0 +1,308 @@
+import { expect } from "chai";
+import { estimatorNames } from "../../src/curvature/estimator.js";
+import { findSource } from "../../src/frontend/source.js";
+import { compose } from "../../src/optim/compose.js";
+import { must } from "../../src/util/assert.js";
+import { Rng } from "../../src/util/rng.js";
+import { array, type Array64 } from "../reference/array.js";
+import { CurvSam, norm, samPerturbation, Sgd, total, zip, type Vectors } from "../reference/optimizers.js";
+import { hessian, quadratic, tinyEncoder } from "../support/nets.js";
+import { Trainer, type Feeds } from "../support/trainer.js";
+import { twoLayers } from "../support/two_layers.js";
+
+const wave = (dims: number[], f: (i: number) => number): Array64 =>
+  array(
+    "float32",
+    dims,
+    Array.from({ length: dims.reduce((n, d) => n * d, 1) }, (_, i) => f(i)),
+  );
+const source = findSource(twoLayers(), { loss: { kind: "mse" } });
+const rows = 4;
+const batch = (t: number): Feeds => ({
+  x: wave([rows, 3], (i) => Math.sin(1.3 * i + t)),
+  labels: wave([rows, 2], (i) => Math.cos(0.7 * i - t)),
+  "random/labels": wave([rows, 2], (i) => 1.3 * Math.sin(2.7 * i + t)),
+});
+const probes = (w: Vectors, t: number, k = 0): Vectors =>
+  w.map((x, i) => x.map((_, j) => 1.5 * Math.sin(5 * j + 3 * i + t + 11 * k)));
+const near = (got: Vectors, want: Vectors, bound: number, what: string): void =>
+  got.forEach((x, k) => x.forEach((v, i) => expect(Math.abs(v - (want[k]?.[i] ?? NaN)), what).to.be.below(bound)));
+const state = (trainer: Trainer, kind: string): Float64Array[] =>
+  trainer.names.map((n) => must(trainer.feeds[`${kind}/${n}`], n).data);
+const firstRows = (feeds: Feeds, count: number): Feeds =>
+  Object.fromEntries(
+    Object.entries(feeds).map(([name, { dims, data }]) => {
+      const [all = 1, ...rest] = dims;
+      return [name, array("float32", [count, ...rest], data.slice(0, (data.length / all) * count))];
+    }),
+  );
+
+/** What each estimator should measure at w, from gradients and products of the same graphs. */
+function expected(trainer: Trainer, name: string, w: Vectors, epsilon: Vectors, feeds: Feeds, z: Vectors): Vectors {
+  const g = trainer.gradient(w, feeds);
+  const change = (): Vectors =>
+    zip(
+      (a, b) => a - b,
+      trainer.gradient(
+        zip((x, e) => x + e, w, epsilon),
+        feeds,
+      ),
+      g,
+    );
+  const p = total(zip(() => 1, w));
+  switch (name) {
+    case "hvp":
+    case "finite-difference":
+      return zip((a, b) => Math.abs(a * b), z, trainer.hvp(w, z, feeds));
+    case "gnb": {
+      // Residuals of N(0, ½) at the model's outputs: the gradient at labels that are the outputs less these.
+      const noise = must(feeds["random/labels"], "noise").data;
+      const outputs = trainer.outputs(w, feeds).data;
+      const labels = array(
+        "float32",
+        [rows, 2],
+        outputs.map((y, i) => y - (noise[i] ?? 0) / Math.SQRT2),
+      );
+      const drawn = trainer.gradient(w, { ...feeds, labels });
+      return zip((x) => 2 * rows * x * x, drawn);
+    }
+    case "empirical":
+      return zip((x) => 2 * rows * x * x, g);
+    case "secant": {
+      const damping = (9 * norm(epsilon) ** 2) / p;
+      return zip((d, e) => Math.abs(d * e) / (e * e + damping), change(), epsilon);
+    }
+    default:
+      return zip((x, d) => (p * Math.abs(x * d)) / (norm(g) * norm(epsilon)), g, change());
+  }
+}
+
+describe("CurvSAM's estimators in float64", () => {
+  for (const name of estimatorNames) {
+    it(`${name} moves the curvature as its formula says`, () => {
+      const optimizer = compose("curvsam", "sgd", { ascent: { estimator: name, frequency: 2 } });
+      const trainer = new Trainer(source, optimizer, { rho: 0.1, beta: 0.8, delta: 0.3, lr: 0.05 });
+      let h: Vectors = trainer.weights().map((x) => x.map(() => 1));
+      for (let t = 0; t < 5; t++) {
+        const w = trainer.weights().map((x) => x.slice());
+        const z = probes(w, t);
+        const secant = name.startsWith("secant");
+        const g = trainer.gradient(w, batch(t));
+        const d = (): Vectors => zip((x) => Math.max(Math.sqrt(x), 0.3), h);
+        const epsilon = (): Vectors => {
+          const size = Math.sqrt(total(zip((x, s) => (x * x) / s, g, d())));
+          return zip((x, s) => (0.1 * x) / s / size, g, d());
+        };
+        if (secant || t % 2 === 0) {
+          const beta = secant ? Math.sqrt(0.8) : 0.8;
+          h = zip((old, x) => beta * old + (1 - beta) * x, h, expected(trainer, name, w, epsilon(), batch(t), z));
+        }
+        trainer.run(t, { ...batch(t), ...trainer.named("z/", z) });
+        near(state(trainer, "curvature"), h, name === "finite-difference" ? 2e-3 : 1e-6, `step ${t}`);
+      }
+    });
+  }
+
+  for (const name of ["hvp", "finite-difference", "gnb"] as const) {
+    it(`${name} of half the batch is that of its first rows`, () => {
+      const run = (share: number, feeds: Feeds): Vectors => {
+        const optimizer = compose("curvsam", "sgd", { ascent: { estimator: name, share } });
+        const trainer = new Trainer(source, optimizer, { beta: 0 });
+        const z = trainer.named("z/", probes(trainer.weights(), 0));
+        trainer.run(0, { ...feeds, ...z });
+        return state(trainer, "curvature");
+      };
+      // The third part of four rows is two of them.
+      near(run(0.4, batch(0)), run(1, firstRows(batch(0), 2)), 1e-9, name);
+    });
+  }
+
+  it("averages several probes before the absolute value", () => {
+    const trainer = new Trainer(source, compose("curvsam", "sgd", { ascent: { probes: 3 } }), { beta: 0 });
+    const w = trainer.weights();
+    const zs = [0, 1, 2].map((k) => probes(w, 0, k));
+    const want = zs
+      .map((z) => zip((a, b) => a * b, z, trainer.hvp(w, z, batch(0))))
+      .reduce((sum, x) => zip((a, b) => a + b, sum, x));
+    const feeds = zs.map((z, k) => trainer.named(k === 0 ? "z/" : `z_${k + 1}/`, z));
+    trainer.run(0, Object.assign({}, batch(0), ...feeds) as Feeds);
+    near(
+      state(trainer, "curvature"),
+      zip((x) => Math.abs(x) / 3, want),
+      1e-6,
+      "h",
+    );
+  });
+
+  it("draws labels of cross-entropy from the softmax: N ĝ ⊙ ĝ is the Gauss-Newton diagonal on average", () => {
+    const encoder = findSource(tinyEncoder(), { loss: { kind: "cross-entropy", labelSmoothing: 0.1 } });
+    const optimizer = compose("curvsam", "sgd", { ascent: { estimator: "gnb" } });
+    const trainer = new Trainer(encoder, optimizer);
+    const ids = array("int64", [2, 3], [0, 3, 5, 1, 1, 4]);
+    const labels = array("int64", [2], [2, 0]);
+    const w = trainer.weights();
+    const name = "classifier.bias";
+    const rng = new Rng("labels", 4);
+    const sum = new Float64Array(3);
+    const squares = new Float64Array(3);
+    const draws = 1000;
+    for (let k = 0; k < draws; k++) {
+      const noise = array("float32", [2], [rng.uniform(), rng.uniform()]);
+      const out = trainer.measure(optimizer, "ascent", w, { ids, labels, "random/labels": noise });
+      must(out[`sampled_grad/${name}`], name).data.forEach((x, i) => {
+        sum[i] = (sum[i] ?? 0) + 2 * x * x;
+        squares[i] = (squares[i] ?? 0) + (2 * x * x) ** 2;
+      });
+    }
+    // The bias of the classifier sees the logits themselves: its Gauss-Newton diagonal is the mean of p(1 − p).
+    const logits = trainer.outputs(w, { ids }).data;
+    const p = [0, 1].map((row) => {
+      const e = [0, 1, 2].map((c) => Math.exp(logits[3 * row + c] ?? NaN));
+      return e.map((x) => x / e.reduce((a, b) => a + b));
+    });
+    for (let c = 0; c < 3; c++) {
+      const want = p.reduce((s, row) => s + (row[c] ?? NaN) * (1 - (row[c] ?? NaN)), 0) / 2;
+      const mean = (sum[c] ?? NaN) / draws;
+      const error = Math.sqrt(((squares[c] ?? NaN) / draws - mean * mean) / draws);
+      expect(Math.abs(mean - want), `class ${c}`).to.be.below(4 * error);
+      expect(error / want).to.be.below(0.1);
+    }
+  });
+
+  for (const probe of ["normal", "rademacher"] as const) {
+    it(`the signed Hutchinson diagonal with ${probe} probes is unbiased, with the variance of its formula`, () => {
+      const optimizer = compose("curvsam", "sgd", { ascent: { probe } });
+      const trainer = new Trainer(findSource(quadratic(), { loss: { kind: "output", output: "loss" } }), optimizer);
+      const rng = new Rng("hutchinson", probe);
+      const draws = 4000;
+      const x = wave([2, 3], (i) => Math.sin(i));
+      const found = Array.from({ length: draws }, () => {
+        const z = new Float32Array(3);
+        if (probe === "normal") rng.fillNormal(z);
+        else z.forEach((_, i) => (z[i] = rng.uniform() < 0.5 ? -1 : 1));
+        const [hz = new Float64Array(3)] = trainer.hvp(trainer.weights(), [Float64Array.from(z)], { x });
+        return hz.map((v, i) => v * (z[i] ?? NaN));
+      });
+      hessian.forEach((row, i) => {
+        const off = row.reduce((s, v, j) => (i === j ? s : s + v * v), 0);
+        const variance = off + (probe === "normal" ? 2 * (row[i] ?? NaN) ** 2 : 0);
+        const mean = found.reduce((s, d) => s + (d[i] ?? NaN), 0) / draws;
+        expect(Math.abs(mean - (row[i] ?? NaN))).to.be.below(4 * Math.sqrt(variance / draws));
+        const seen = found.map((d) => ((d[i] ?? NaN) - mean) ** 2);
+        const spread = seen.reduce((s, v) => s + v, 0) / draws;
+        // Standard error of a variance from the fourth moment that was seen.
+        const fourth = seen.reduce((s, v) => s + v * v, 0) / draws;
+        expect(Math.abs(spread - variance)).to.be.below(4 * Math.sqrt((fourth - spread ** 2) / draws) + 1e-12);
+      });
+    });
+  }
+});
+
+const groupOf = (name: string): string => (name.endsWith("bias") ? "biases" : "default");
+const grouped = findSource(twoLayers(), { loss: { kind: "mse" }, group: groupOf });
+
+/** One step's ε, from where the second gradient was taken: w + ε is not among the outputs, so SGD's step shows it. */
+function epsilonOf(trainer: Trainer, feeds: Feeds): Vectors {
+  return trainer.perturbation(trainer.weights(), feeds);
+}
+
+describe("CurvSAM's options in float64", () => {
+  const cases = [
+    { initial: "zero" },
+    { radius: "euclidean" },
+    { floor: "relative" },
+    { initial: "zero", floor: "relative", radius: "euclidean", probe: "rademacher" },
+  ] as const;
+  for (const options of cases) {
+    it(JSON.stringify(options), () => {
+      const hyper = { lr: 0.05, rho: 0.1, beta: 0.8, delta: 0.3 };
+      const trainer = new Trainer(source, compose("curvsam", "sgd", { ascent: { ...options, frequency: 3 } }), hyper);
+      const o: Record<string, unknown> = { ...options };
+      Reflect.deleteProperty(o, "probe");
+      const reference = new CurvSam(new Sgd({ lr: 0.05 }), { ...hyper, ...o, frequency: 3 });
+      let w: Vectors = trainer.weights();
+      for (let t = 0; t < 10; t++) {
+        const z = probes(w, t);
+        const gradient = (at: Vectors): Vectors => trainer.gradient(at, batch(t));
+        w = reference.step(
+          w,
+          gradient,
+          (at, v) => trainer.hvp(at, v, batch(t)),
+          () => z,
+        );
+        const out = trainer.run(t, { ...batch(t), ...trainer.named("z/", z) });
+        near(trainer.weights(), w, 1e-8, `step ${t}`);
+        expect(out["perturbation_norm"]?.data[0]).to.be.closeTo(norm(reference.perturbation), 1e-8);
+        if (options !== cases[0] && options !== cases[2]) expect(norm(reference.perturbation)).to.be.closeTo(0.1, 1e-8);
+      }
+    });
+  }
+
+  for (const granularity of ["tensor", "group"] as const) {
+    it(`one curvature a ${granularity} is the mean over its elements`, () => {
+      const optimizer = compose("curvsam", "sgd", { ascent: { granularity } });
+      const trainer = new Trainer(grouped, optimizer, { beta: 0.5, rho: 0.1, delta: 0.01 });
+      const w = trainer.weights();
+      const z = probes(w, 0);
+      const raw = zip((a, b) => Math.abs(a * b), z, trainer.hvp(w, z, batch(0)));
+      const key = (name: string): string => (granularity === "tensor" ? name : groupOf(name));
+      const d = trainer.names.map((n) => {
+        const members = raw.filter((_, k) => key(trainer.names[k] ?? "") === key(n));
+        const mean = total(members) / members.reduce((s, x) => s + x.length, 0);
+        return Math.sqrt(0.5 + 0.5 * mean);
+      });
+      const g = trainer.gradient(w, batch(0));
+      const size = Math.sqrt(g.reduce((s, x, k) => s + x.reduce((a, v) => a + v * v, 0) / (d[k] ?? NaN), 0));
+      const want = g.map((x, k) => x.map((v) => (0.1 * v) / (d[k] ?? NaN) / size));
+      const feeds = { ...batch(0), ...trainer.named("z/", z) };
+      trainer.run(0, feeds);
+      near(epsilonOf(trainer.at(w), feeds), want, 1e-8, "ε");
+    });
+  }
+
+  it("εᵀDε = ρ², and Σ εₖᵀDₖεₖ/ρₖ² = 1 with a radius for each group", () => {
+    for (const scope of ["global", "group"] as const) {
+      const trainer = new Trainer(
+        grouped,
+        compose("curvsam", "sgd", { ascent: { scope } }),
+        {},
+        {
+          rho: { default: 0.1, biases: 0.4 },
+        },
+      );
+      const w = trainer.weights();
+      const z = probes(w, 0);
+      trainer.run(0, { ...batch(0), ...trainer.named("z/", z) });
+      const e = epsilonOf(trainer.at(w), batch(0));
+      const h = state(trainer, "curvature");
+      const parts = trainer.names.map((n, k) => {
+        const rho = groupOf(n) === "biases" ? 0.4 : 0.1;
+        const d = zip((x) => Math.max(Math.sqrt(x), 0.01), h);
+        const own: Float64Array = e[k]!;
+        let sum = 0;
+        own.forEach((x, i) => (sum += (x * x * d[k]![i]!) / rho ** 2));
+        return sum;
+      });
+      const sum = (f: (name: string) => boolean): number =>
+        parts.reduce((s, x, k) => (f(trainer.names[k] ?? "") ? s + x : s), 0);
+      if (scope === "global") expect(sum(() => true)).to.be.closeTo(1, 1e-10);
+      else for (const group of ["default", "biases"]) expect(sum((n) => groupOf(n) === group)).to.be.closeTo(1, 1e-10);
+    }
+  });
+
+  it("is SAM at ρ/√δ where δ is above every √h", () => {
+    const trainer = new Trainer(source, compose("curvsam", "sgd"), { delta: 1e4, rho: 0.1 });
+    const w = trainer.weights();
+    trainer.run(0, { ...batch(0), ...trainer.named("z/", probes(w, 0)) });
+    const want = samPerturbation(trainer.gradient(w, batch(0)), 0.1 / Math.sqrt(1e4));
+    near(epsilonOf(trainer.at(w), batch(0)), want, 1e-12, "ε");
+  });
+
+  it("never changes h at β = 1, whatever the estimator", () => {
+    for (const name of estimatorNames) {
+      const trainer = new Trainer(source, compose("curvsam", "sgd", { ascent: { estimator: name } }), { beta: 1 });
+      trainer.run(0, { ...batch(0), ...trainer.named("z/", probes(trainer.weights(), 0)) });
+      for (const h of state(trainer, "curvature")) for (const x of h) expect(x).to.equal(1);
+    }
+  });
+});
