@@ -7,7 +7,7 @@ import { loadArtifact } from "../../src/pack/artifact.js";
 import { gradientGraph } from "../../src/pack/phases.js";
 import type { Source } from "../../src/frontend/objective.js";
 import { trainingPorts } from "../../src/frontend/training_graph.js";
-import { tensorType, type Graph, type Value } from "../../src/ir/graph.js";
+import { tensorType, type Graph, type Model, type Value } from "../../src/ir/graph.js";
 import { provider } from "../../src/runtime/providers/training_wasm.js";
 import { loadModel, serializeModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
@@ -102,25 +102,33 @@ export async function onTrainingKernels(
   graph.inputs = [...inputs];
   graph.outputs = [loss, ...gradients.values(), ...masks];
   for (const v of [...graph.inputs, ...graph.nodes.flatMap((n) => n.outputs)]) if (v) fixSizes(v);
+  const labels = source.training?.labels?.name;
+  const given = new Map([...feeds].map(([name, feed]) => [name === "labels" ? (labels ?? name) : name, feed]));
+  const results = await onTrainingBuild(model, given);
+  const data = (name: string): Float32Array => must(results.get(name), name).data as Float32Array;
+  const values = new Map([...gradients].map(([name, v]) => [`grad/${name}`, data(v.name)]));
+  values.set("loss", data(loss.name));
+  return {
+    values,
+    masks: masks.map((m) => {
+      const { dims, data } = must(results.get(m.name), m.name);
+      return { dtype: "bool", dims, data: Uint8Array.from(data as Uint8Array) };
+    }),
+  };
+}
+
+/** Runs a model, unlowered, on ONNX Runtime's last training build; results by name. */
+export async function onTrainingBuild(
+  model: Model,
+  feeds: ReadonlyMap<string, Feed>,
+): Promise<ReadonlyMap<string, Pick<Tensor, "dims" | "data">>> {
   const session = await must(provider.open, "a binding")(serializeModel(model));
   try {
-    const labels = source.training?.labels?.name;
     const given: Record<string, Tensor> = {};
-    for (const v of graph.inputs) {
-      const feed = must(feeds.get(v.name === labels ? "labels" : v.name), `a value of ${v.name}`);
-      given[v.name] = toWasm(feed, v.dtype);
-    }
-    const results = await session.run(given, Object.fromEntries(graph.outputs.map((v) => [v.name, null])));
-    const data = (name: string): Float32Array => must(results[name], name).data as Float32Array;
-    const values = new Map([...gradients].map(([name, v]) => [`grad/${name}`, data(v.name)]));
-    values.set("loss", data(loss.name));
-    return {
-      values,
-      masks: masks.map((m) => {
-        const t = must(results[m.name], m.name);
-        return { dtype: "bool", dims: t.dims, data: Uint8Array.from(t.data as Uint8Array) };
-      }),
-    };
+    for (const v of model.graph.inputs)
+      given[v.name] = toWasm(must(feeds.get(v.name), `a value of ${v.name}`), v.dtype);
+    const names = model.graph.outputs.map((v) => [v.name, null]);
+    return new Map(Object.entries(await session.run(given, Object.fromEntries(names) as Record<string, null>)));
   } finally {
     await session.release();
   }

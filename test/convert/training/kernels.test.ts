@@ -1,0 +1,95 @@
+import { expect } from "chai";
+import { ruleContext } from "../../../src/autodiff/context.js";
+import {
+  giveShapes,
+  lowerTraining,
+  refuseUnknownOps,
+  trainingOps,
+  typeTwin,
+} from "../../../src/convert/training/index.js";
+import { upgrade } from "../../../src/convert/index.js";
+import { newBuilder } from "../../../src/ops/builder.js";
+import { probeTypes } from "../../../src/pack/probe.js";
+import type { Graph } from "../../../src/ir/graph.js";
+import { must } from "../../../src/util/assert.js";
+import { onTrainingBuild } from "../../support/artifacts.js";
+import { runGraph } from "../../support/run_graph.js";
+import { cases, modelOf } from "./cases.js";
+
+const names = Object.keys(cases);
+
+/** All cases in standard operators. */
+async function lowered(): Promise<Graph> {
+  const { model, outputs } = modelOf(names);
+  upgrade(model);
+  refuseUnknownOps(model.graph, "cases");
+  giveShapes(model.graph);
+  const { twin, apply } = typeTwin(model);
+  await probeTypes(twin);
+  apply();
+  const b = newBuilder("lowered");
+  const copies = lowerTraining(ruleContext(b), model.graph, model.graph.inputs, model.graph.outputs);
+  for (const [name, values] of outputs) values.forEach((v, i) => b.output(must(copies.get(v), v.name), `${name}/${i}`));
+  for (const node of b.graph.nodes) expect(node.domain, node.label).to.equal("");
+  return b.graph;
+}
+
+describe("training operators in standard ones, against the kernels of ONNX Runtime 1.19.2", () => {
+  let expected: ReadonlyMap<string, readonly ArrayLike<number>[]>;
+  let found: ReadonlyMap<string, ArrayLike<number>>;
+
+  before(async function () {
+    this.timeout(60000);
+    const { model, feeds, outputs } = modelOf(names);
+    const results = await onTrainingBuild(model, feeds);
+    expected = new Map(
+      [...outputs].map(([name, values]) => [
+        name,
+        values.map((v) => must(results.get(v.name), v.name).data as Float32Array),
+      ]),
+    );
+    found = await runGraph(await lowered(), feeds);
+  });
+
+  for (const name of names) {
+    it(name, () => {
+      const values = must(expected.get(name), name);
+      expect(values.length).to.be.above(0);
+      values.forEach((x, i) => {
+        const y = must(found.get(`${name}/${i}`), name);
+        expect(y.length, `output ${i}`).to.equal(x.length);
+        for (let k = 0; k < x.length; k++) {
+          const [a, b] = [Number(x[k]), Number(y[k])];
+          expect(Math.abs(a - b) / Math.max(1, Math.abs(a)), `output ${i}, element ${k}: ${a}, ${b}`).to.be.at.most(
+            1e-5,
+          );
+        }
+      });
+    });
+  }
+
+  it("holds a case of every operator but those that have no kernel there", () => {
+    const { model } = modelOf(names);
+    const seen = new Set(model.graph.nodes.map((n) => n.op));
+    expect(
+      Object.keys(trainingOps)
+        .filter((op) => !seen.has(op))
+        .sort(),
+    ).to.deep.equal([
+      "BatchScale",
+      "BiasDropout",
+      "BitmaskBiasDropout",
+      "BitmaskDropout",
+      "BitmaskDropoutGrad",
+      "ConvTransposeGrad",
+      "GatherNDGrad",
+      "Group",
+      "PassThrough",
+      "ResizeGrad",
+      "ScaledSum",
+      "ShrunkenGather",
+      "SoftmaxCrossEntropyGrad",
+      "YieldOp",
+    ]);
+  });
+});
