@@ -15,7 +15,11 @@ export type { ExportWarning } from "./frontend/audit.js";
 
 // Training packages
 export { patch, type PatchOptions, type PatchReport } from "./pack/patch.js";
+export type { ArtifactFiles } from "./pack/artifact.js";
 export { exportModel } from "./pack/export.js";
+export { exportCheckpoint } from "./pack/checkpoint.js";
+export { readCheckpoint, type Checkpoint, type CheckpointTensor, type OptimizerGroup } from "./format/checkpoint.js";
+export { writeCheckpoint } from "./format/checkpoint_write.js";
 export {
   readStateDict,
   writeStateDict,

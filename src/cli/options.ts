@@ -28,6 +28,6 @@ export interface RuntimeFlags {
 export const addRuntimeOptions = (command: Command): Command =>
   command
     .option("--threads <n>", "threads of the runtime (default: all cores)", integer({ min: 1 }))
-    .option("--provider <name>", "cpu, cuda, dml or webgpu (default: cpu)");
+    .option("--provider <name>", "cpu, cuda, dml, webgpu or training-wasm (default: cpu)");
 
 export const runtimeOptions = ({ threads, provider }: RuntimeFlags): EngineOptions => ({ threads, provider });
