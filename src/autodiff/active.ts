@@ -116,6 +116,17 @@ function spreadInto(ways: Ways, w: Wiring, active: Set<Value>, mode: Mode): void
   follow(w.past);
 }
 
+/** Nodes on the way, in bodies too, at which derivatives end: they read an active value, and pass none on. */
+export function deadEnds(ways: Ways, active: ReadonlySet<Value>): Node[] {
+  const ends = (nodes: readonly Node[]): Node[] =>
+    nodes.flatMap((n) => {
+      const inner = wiringOf(n).flatMap((w) => ends(ways.among(w.body.nodes)));
+      if (n.outputs.some((o) => o && active.has(o)) || inner.length > 0) return inner;
+      return [...n.reads()].some((v) => active.has(v)) ? [n] : [];
+    });
+  return ends(ways.nodes);
+}
+
 /** Nodes, in bodies too, without a derivative rule though a derivative has to pass them. */
 export function missingRules(ways: Ways, active: ReadonlySet<Value>): Node[] {
   const missing = (nodes: readonly Node[]): Node[] =>

@@ -17,7 +17,11 @@ export function liftConstants(model: Model): void {
         for (const [value, tensor] of body.initializers) {
           if (!isFloat(tensor.dtype) || body.outputs.includes(value)) continue;
           body.initializers.delete(value);
-          if ((count.get(value.name) ?? 0) > 1) value.name = names.unique(value.name);
+          const alike = count.get(value.name) ?? 1;
+          if (alike > 1) {
+            count.set(value.name, alike - 1);
+            value.name = names.unique(value.name);
+          }
           model.graph.initializers.set(value, tensor);
         }
       }

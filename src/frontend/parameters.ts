@@ -1,5 +1,5 @@
 import type { Graph, Node, Value } from "../ir/graph.js";
-import { Ways, activeValues, carriesDerivatives } from "../autodiff/active.js";
+import { Ways, activeValues, carriesDerivatives, deadEnds } from "../autodiff/active.js";
 import { UserError } from "../util/assert.js";
 import { modulePath } from "./scopes.js";
 
@@ -82,6 +82,23 @@ function reachingOutputs(ways: Ways, candidates: readonly Value[], outputs: read
   const active = activeValues(ways, candidates, "vjp");
   const ends = outputs.filter((o) => active.has(o));
   return new Ways(ways.nodes, ends, { has: (v) => !active.has(v) }).reached;
+}
+
+/**
+ * Throws a UserError that names the nodes at which derivatives end, where that is why `outputs` have no parameters:
+ * integers, strings and comparisons are constant almost everywhere.
+ */
+export function refuseDeadEnds(graph: Graph, outputs: readonly Value[]): void {
+  const ways = new Ways(graph.nodes, outputs);
+  const active = activeValues(ways, [...graph.initializers.keys()].filter(carriesDerivatives), "vjp");
+  const ends = deadEnds(ways, active).filter((n) => n.op !== "Shape" && n.op !== "Size");
+  if (ends.length === 0 || outputs.some((o) => active.has(o))) return;
+  const kind = (v: Value | null | undefined): string => (v?.type?.kind === "tensor" ? v.type.dtype : "no tensor");
+  const shown = ends.slice(0, 5).map((n) => `${n.label} (which gives ${kind(n.outputs[0])})`);
+  throw new UserError(
+    `no parameter can be trained: on the way to "${outputs[0]?.name ?? ""}" derivatives end at ${shown.join(", ")}; ` +
+      `take an output before it`,
+  );
 }
 
 /** The module path of a weight that lost its name: from its bias, else from the path of the node that reads it. */

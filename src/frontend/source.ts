@@ -5,7 +5,7 @@ import { findBuffers } from "./batch_norm.js";
 import { findDropouts } from "./dropout.js";
 import type { LossOptions } from "./losses.js";
 import type { LossSpec, Source } from "./objective.js";
-import { findParameters, selectTrainable } from "./parameters.js";
+import { findParameters, refuseDeadEnds, selectTrainable } from "./parameters.js";
 import type { TrainModeOptions } from "./train_mode.js";
 
 /** What to train of a model, and towards what. */
@@ -32,6 +32,7 @@ export function findSource(graph: Graph, options: SourceOptions): Source {
   const loss = findLoss(graph, options);
   const target = loss.kind === "computed" ? loss.logits : loss.value;
   const parameters = findParameters(graph, [target]);
+  if (parameters.length === 0) refuseDeadEnds(graph, [target]);
   options.checkNames?.(parameters.map((p) => p.name));
   selectTrainable(parameters, options);
   for (const p of parameters) p.group = options.group?.(p.name) ?? "default";

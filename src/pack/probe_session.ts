@@ -22,6 +22,8 @@ const weightBytes = 4096;
 
 /** The shape of every value that the nodes of `frame` make, at one set of sizes. */
 export async function observe(model: Model, frame: Frame, sizeAt: SizeAt): Promise<Shapes> {
+  // The runtime opens no graph without nodes.
+  if (frame.nodes.length === 0) return new Map();
   const fixed = (d: Dim): Dim => sizeAt(d) ?? freshDim();
   const graph = new Graph(model.graph.name);
   const saved: [Value, Value["type"]][] = [];
