@@ -79,7 +79,11 @@ export function evaluateArtifact(
   const logits = loss.known && training.outputs.get(loss.known.output);
   return {
     logits: logits ? at(logits) : null,
-    valueOf: () => undefined,
+    valueOf: () => {
+      throw new UserError(
+        "the gradient graph of training artifacts does not say what its layers read; for K-FAC patch the exported model itself",
+      );
+    },
     sampledScore: (noise) => {
       if (!loss.known || !logits)
         throw new UserError(
