@@ -147,6 +147,16 @@ describe("training artifacts that do not fit are refused in one line", () => {
       /no parameter is left to train/,
     ));
 
+  it("the base needs what their graph does not say", () =>
+    rejects(
+      () =>
+        patch(gates.training, join(folder.path, "out"), {
+          base: "kfac",
+          artifact: { checkpoint: gates.checkpoint },
+        }),
+      /for K-FAC patch the exported model itself/,
+    ));
+
   it("a loss is given beside theirs", () =>
     rejects(
       () =>

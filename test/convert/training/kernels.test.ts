@@ -1,4 +1,6 @@
 import { expect } from "chai";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { ruleContext } from "../../../src/autodiff/context.js";
 import {
   giveShapes,
@@ -13,6 +15,7 @@ import { probeTypes } from "../../../src/pack/probe.js";
 import type { Graph } from "../../../src/ir/graph.js";
 import { must } from "../../../src/util/assert.js";
 import { onTrainingBuild } from "../../support/artifacts.js";
+import { root } from "../../support/root.js";
 import { runGraph } from "../../support/run_graph.js";
 import { cases, modelOf } from "./cases.js";
 
@@ -91,5 +94,11 @@ describe("training operators in standard ones, against the kernels of ONNX Runti
       "SoftmaxCrossEntropyGrad",
       "YieldOp",
     ]);
+  });
+
+  it("is listed in docs/ORT_TRAINING.md, every operator", () => {
+    const text = readFileSync(join(root, "docs", "ORT_TRAINING.md"), "utf8");
+    const named = new Set(text.match(/\w+/g));
+    expect(Object.keys(trainingOps).filter((op) => !named.has(op))).to.deep.equal([]);
   });
 });
