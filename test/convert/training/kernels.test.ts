@@ -1,41 +1,15 @@
 import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ruleContext } from "../../../src/autodiff/context.js";
-import {
-  giveShapes,
-  lowerTraining,
-  refuseUnknownOps,
-  trainingOps,
-  typeTwin,
-} from "../../../src/convert/training/index.js";
-import { upgrade } from "../../../src/convert/index.js";
-import { newBuilder } from "../../../src/ops/builder.js";
-import { probeTypes } from "../../../src/pack/probe.js";
-import type { Graph } from "../../../src/ir/graph.js";
+import { trainingOps } from "../../../src/convert/training/index.js";
 import { must } from "../../../src/util/assert.js";
 import { onTrainingBuild } from "../../support/artifacts.js";
 import { root } from "../../support/root.js";
 import { runGraph } from "../../support/run_graph.js";
 import { cases, modelOf } from "./cases.js";
+import { lowered } from "./lower.js";
 
 const names = Object.keys(cases);
-
-/** All cases in standard operators. */
-async function lowered(): Promise<Graph> {
-  const { model, outputs } = modelOf(names);
-  upgrade(model);
-  refuseUnknownOps(model.graph, "cases");
-  giveShapes(model.graph);
-  const { twin, apply } = typeTwin(model);
-  await probeTypes(twin);
-  apply();
-  const b = newBuilder("lowered");
-  const copies = lowerTraining(ruleContext(b), model.graph, model.graph.inputs, model.graph.outputs);
-  for (const [name, values] of outputs) values.forEach((v, i) => b.output(must(copies.get(v), v.name), `${name}/${i}`));
-  for (const node of b.graph.nodes) expect(node.domain, node.label).to.equal("");
-  return b.graph;
-}
 
 describe("training operators in standard ones, against the kernels of ONNX Runtime 1.19.2", () => {
   let expected: ReadonlyMap<string, readonly ArrayLike<number>[]>;
@@ -51,7 +25,9 @@ describe("training operators in standard ones, against the kernels of ONNX Runti
         values.map((v) => must(results.get(v.name), v.name).data as Float32Array),
       ]),
     );
-    found = await runGraph(await lowered(), feeds);
+    const graph = await lowered(names);
+    for (const node of graph.nodes) expect(node.domain, node.label).to.equal("");
+    found = await runGraph(graph, feeds);
   });
 
   for (const name of names) {
