@@ -51,7 +51,8 @@ export function curvesOf(runs: readonly NamedRun[]): Curves[] {
       return [{ name: text, points, ...(noisy && { smooth }) }];
     });
   const panel = (title: string, lines: readonly Series[]): Panel[] =>
-    lines.length === 0 ? [] : [{ x: { title: "Step" }, y: { title }, series: lines }];
+    // One point is no curve: the table has it.
+    lines.every(({ points }) => points.length < 2) ? [] : [{ x: { title: "Step" }, y: { title }, series: lines }];
   const names = (kind: "steps" | "evaluations"): string[] => [
     ...new Set(runs.flatMap(({ log }) => [...log[kind].keys()])),
   ];

@@ -15,13 +15,12 @@ const style = `
 body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--ground); color: var(--text);
   font: 16px/1.5 Arimo, "Liberation Sans", Helvetica, Arial, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0.5rem 0; }
-h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 0.25rem 0.75rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th { color: var(--quiet); font-weight: normal; }
-img { max-width: 100%; height: auto; }
+img { max-width: 100%; height: auto; margin-top: 1.5rem; }
 footer { margin-top: 2rem; color: var(--quiet); font-size: 0.85rem; }`;
 
 /** One HTML page about a run, or several side by side, that needs no other file and no network. */
@@ -33,7 +32,7 @@ export async function htmlReport(title: string, runs: readonly NamedRun[], madeB
       const { svg } = await drawFigure(figure, theme);
       return `<img class="${theme}" alt="${escape(heading)}" src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}">`;
     };
-    pictures.push(`<h2>${escape(heading)}</h2>\n${await image("light")}\n${await image("dark")}`);
+    pictures.push(`${await image("light")}\n${await image("dark")}`);
   }
   return `<!doctype html>
 <html lang="en">

@@ -17,7 +17,8 @@ const run = [
   line("step", 1, { variant: "step", wasSkipped: true, loss: null }),
   line("step", 2, { variant: "step", wasSkipped: false, loss: 0.5, "hyper/lr": 0.05, "hyper/rho": 0.05 }),
   line("evaluation", 2, { loss: 0.6, examples: 9, accuracy: 0.75 }),
-  line("end", 2, { interrupted: false }),
+  line("evaluation", 3, { loss: 0.4, examples: 9, accuracy: 1 }),
+  line("end", 3, { interrupted: false }),
 ];
 
 describe("a run's log", () => {
@@ -34,8 +35,11 @@ describe("a run's log", () => {
       [1, 1],
       [2, 0.5],
     ]);
-    expect(log.evaluations.get("accuracy")).to.deep.equal([[2, 0.75]]);
-    expect(log).to.include({ lastStep: 2, seconds: 1, skipped: 1, ended: "end" });
+    expect(log.evaluations.get("accuracy")).to.deep.equal([
+      [2, 0.75],
+      [3, 1],
+    ]);
+    expect(log).to.include({ lastStep: 3, seconds: 1.5, skipped: 1, ended: "end" });
   });
 
   it("passes over a last line that was cut off, and refuses what is no log", async () => {
@@ -64,7 +68,7 @@ describe("a run's log", () => {
     expect(html).to.include("a &lt;b&gt; run").and.to.include("&lt;a&gt;").and.not.to.include("<b>");
     expect(html).not.to.match(/(src|href)="(?!data:)/);
     expect([...html.matchAll(/<img class="(light|dark)"/g)]).to.have.length(6);
-    expect(summaryRows([{ name: "a", log }])).to.deep.include(["accuracy, last evaluation", "0.75"]);
+    expect(summaryRows([{ name: "a", log }])).to.deep.include(["accuracy, last evaluation", "1"]);
   });
 });
 
@@ -90,8 +94,8 @@ describe("TensorBoard's event file", () => {
       records.push(data);
       at += 16 + length;
     }
-    // The version, then loss, lr and rho of two steps, then three numbers of the evaluation.
-    expect(records).to.have.length(1 + 6 + 3);
+    // The version, then loss, lr and rho of two steps, then three numbers of two evaluations.
+    expect(records).to.have.length(1 + 6 + 6);
     expect(records[0]!.toString("latin1")).to.include("brain.Event:2");
     expect(records[1]!.toString("latin1")).to.include("train/loss");
     expect(records[1]!.readFloatLE(records[1]!.length - 4)).to.equal(1);
