@@ -55,6 +55,8 @@ const manifestSchema = z.object({
     estimator: z.string().nullable(),
     /** Curvature is refreshed every so many steps. */
     frequency: z.int().positive(),
+    /** The options that shape the graphs, by the name of the part. */
+    parts: z.record(z.string(), z.record(z.string(), z.json())).optional(),
   }),
   /** Inputs of the model; `source` is the name in the source model, where it had to change. */
   inputs: z.record(z.string(), port.extend({ source: z.string().optional() })),

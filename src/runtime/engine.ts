@@ -1,4 +1,5 @@
 import { readManifest, refreshesAt, scheduledGraph, type Manifest } from "../format/manifest.js";
+import { identityOf, identityProblem } from "../format/identity.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
 import type { Feeds } from "./batch.js";
@@ -137,13 +138,13 @@ export class Engine {
       skipped: String(skipped),
       skipped_in_row: String(skippedInRow),
       seed: String(this.options.seed),
+      ...identityOf(this.manifest),
     });
   }
 
   /** Goes back to what `saveState` wrote; the seed must be the same. */
   loadState(path: string): Counters {
-    const metadata = this.store.load(path);
-    const count = (name: string): number => {
+    const count = (metadata: ReadonlyMap<string, string>, name: string): number => {
       const value = Number(metadata.get(name) ?? NaN);
       check(
         Number.isSafeInteger(value),
@@ -151,11 +152,20 @@ export class Engine {
       );
       return value;
     };
-    check(
-      count("seed") === this.options.seed,
-      `${path}: it was written with seed ${count("seed")}, this run has ${this.options.seed}; use the same`,
-    );
-    this.counters = { step: count("step"), skipped: count("skipped"), skippedInRow: count("skipped_in_row") };
+    const metadata = this.store.load(path, (found) => {
+      const seed = count(found, "seed");
+      check(
+        seed === this.options.seed,
+        `${path}: it was written with seed ${seed}, this run has ${this.options.seed}; use the same`,
+      );
+      const problem = identityProblem(found, this.manifest);
+      check(problem === null, `${path}: ${problem ?? ""}; load it into the package that it was saved from`);
+    });
+    this.counters = {
+      step: count(metadata, "step"),
+      skipped: count(metadata, "skipped"),
+      skippedInRow: count(metadata, "skipped_in_row"),
+    };
     return this.getCounters();
   }
 

@@ -94,9 +94,10 @@ export class Store {
     writeSafetensors(path, tensors, metadata);
   }
 
-  /** Reads parameters and state back, every one of them; returns the file's metadata. */
-  load(path: string): ReadonlyMap<string, string> {
+  /** Reads parameters and state back, every one of them, once `accept` has seen the file's metadata; returns these. */
+  load(path: string, accept: (metadata: ReadonlyMap<string, string>) => void): ReadonlyMap<string, string> {
     return SafetensorsFile.using(path, (file) => {
+      accept(file.metadata);
       // All of the file is checked before any of it is taken.
       for (const [name, { dtype, dims }] of this.slots) checkEntry(file, name, name, dtype, dims);
       for (const [name, { current }] of this.slots) file.readInto(name, bytesOf(current.data as HostData));
