@@ -9,15 +9,16 @@ import { loadModel, saveModel } from "../serde/index.js";
 import { byteLength } from "../util/dtype.js";
 import { onFile } from "../util/files.js";
 import { sizeOfDim } from "../util/shape.js";
+import { shareGelus } from "./gelu.js";
 import { dropKeepers } from "./keepers.js";
 import { shareNormalizations } from "./norms.js";
-import { transposeOperands } from "./products.js";
+import { fuseTransposes } from "./products.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
-const revision = 2;
+const revision = 3;
 
 /** What the CPU provider's kernels do faster another way than the rules emit it. */
-const forms = [dropKeepers, transposeOperands, shareNormalizations];
+const forms = [dropKeepers, shareGelus, shareNormalizations, fuseTransposes];
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
@@ -44,6 +45,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     const before = loadModel(source);
     for (const form of forms) form(before.graph);
     dce(before.graph);
+    before.opsets.set("com.microsoft", 1);
     saveModel(before, formed);
     const session = await InferenceSession.create(formed, {
       executionProviders: ["cpu"],

@@ -19,6 +19,7 @@ import type { Source } from "../frontend/objective.js";
 import type { Model } from "../ir/graph.js";
 import { constantsToInitializers } from "../passes/constants.js";
 import { decompose } from "../passes/decompose.js";
+import { foldGelu } from "../passes/gelu.js";
 import { simplify } from "../passes/simplify.js";
 import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
@@ -61,6 +62,7 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   unfoldRecurrent(model.graph);
   staticReshapes(model.graph);
   simplify(model.graph);
+  if (foldGelu(model.graph).modified) simplify(model.graph);
   slicesToSplits(model.graph);
   return { model, before };
 }

@@ -2,10 +2,12 @@ import { expect } from "chai";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { int, ints, newModel, tensorType, Node, Value, Graph, type Attributes } from "../../src/ir/graph.js";
 import { Tensor as Constant } from "../../src/ir/tensor.js";
+import { shareGelus } from "../../src/lower/gelu.js";
 import { dropKeepers } from "../../src/lower/keepers.js";
 import { shareNormalizations } from "../../src/lower/norms.js";
-import { transposeOperands } from "../../src/lower/products.js";
+import { fuseTransposes } from "../../src/lower/products.js";
 import { dce } from "../../src/passes/dce.js";
+import { foldGelu } from "../../src/passes/gelu.js";
 import { serializeModel } from "../../src/serde/index.js";
 import { Rng } from "../../src/util/rng.js";
 import { sizeOf } from "../../src/util/shape.js";
@@ -25,7 +27,9 @@ class Sketch {
   }
   op(op: string, inputs: Value[], attributes: Attributes = {}): Value {
     const name = `${op}_${this.graph.nodes.length}`;
-    const output = new Value(name, null);
+    const rank = { MatMul: 2, Transpose: 2 }[op];
+    const shape = rank === undefined ? null : Array.from({ length: rank }, (_, i) => `${name}:${i}`);
+    const output = new Value(name, tensorType("float32", shape));
     this.graph.nodes.push(new Node(op, inputs, [output], attributes, {}, "", name));
     return output;
   }
@@ -41,7 +45,9 @@ class Sketch {
 
 /** All outputs, as flat arrays, on inputs drawn from a fixed seed. */
 async function run(graph: Graph): Promise<Record<string, number[]>> {
-  const session = await InferenceSession.create(serializeModel(newModel(graph)), { logSeverityLevel: 3 });
+  const model = newModel(graph);
+  model.opsets.set("com.microsoft", 1);
+  const session = await InferenceSession.create(serializeModel(model), { logSeverityLevel: 3 });
   const rng = new Rng(1);
   const feeds = graph.inputs.map((v) => {
     const dims = v.dims.map(Number);
@@ -88,19 +94,49 @@ describe("forms of the CPU provider", () => {
     expect(dropKeepers(s.graph).modified).to.equal(false);
   });
 
-  it("transposes operands instead of a product", async () => {
+  const swap = { perm: ints([1, 0]) };
+
+  it("takes transposed operands within products, and turns a transposed product around", async () => {
     const s = new Sketch();
     const [x, y, w] = [s.input("x", [5, 3]), s.input("y", [5, 4]), s.input("w", [3, 4])];
-    const swap = { perm: ints([1, 0]) };
     s.output(s.op("Transpose", [s.op("MatMul", [s.op("Transpose", [x], swap), y])], swap), "gradient");
     const shared = s.op("MatMul", [x, w]);
     s.output(s.op("Transpose", [shared], swap), "transposed");
     s.output(shared, "shared");
     const before = await run(s.graph);
-    transposeOperands(s.graph);
+    expect(fuseTransposes(s.graph).modified).to.equal(true);
     dce(s.graph);
-    // x need not be transposed any more, y must be; a product that has another reader stays as it is.
-    expect(s.count("Transpose")).to.equal(2);
+    // A product that has another reader stays as it is.
+    expect(s.count("Transpose")).to.equal(1);
+    expect(s.graph.nodes.filter((n) => n.domain === "com.microsoft").map((n) => n.op)).to.deep.equal(["FusedMatMul"]);
+    close(await run(s.graph), before);
+  });
+
+  it("moves heads once for a product and its derivative, rows whole", async () => {
+    const s = new Sketch();
+    const heads = (name: string) => s.input(name, [2, 5, 3, 4]);
+    const moved = (v: Value, ...perm: number[]): Value => {
+      const result = s.op("Transpose", [v], { perm: ints(perm) });
+      result.type = tensorType(
+        "float32",
+        perm.map((p) => v.dims[p]!),
+      );
+      return result;
+    };
+    const product = (a: Value, b: Value, ...shape: number[]): Value => {
+      const result = s.op("MatMul", [a, b]);
+      result.type = tensorType("float32", shape);
+      return result;
+    };
+    const [q, k, d] = [heads("q"), heads("k"), s.input("d", [2, 3, 5, 5])];
+    s.output(product(moved(q, 0, 2, 1, 3), moved(k, 0, 2, 3, 1), 2, 3, 5, 5), "scores");
+    s.output(product(d, moved(moved(k, 0, 2, 3, 1), 0, 1, 3, 2), 2, 3, 5, 4), "dq");
+    s.output(moved(product(moved(q, 0, 2, 3, 1), d, 2, 3, 4, 5), 0, 3, 1, 2), "dk");
+    const before = await run(s.graph);
+    fuseTransposes(s.graph);
+    dce(s.graph);
+    const perms = s.graph.nodes.filter((n) => n.op === "Transpose").map((n) => n.ints("perm")!.join());
+    expect(new Set(perms)).to.deep.equal(new Set(["0,2,1,3"]));
     close(await run(s.graph), before);
   });
 
@@ -122,6 +158,51 @@ describe("forms of the CPU provider", () => {
       dce(s.graph);
       expect(s.count("ReduceMean")).to.equal(left);
       close(await run(s.graph), before);
+    }
+  });
+
+  for (const order of ["half last", "half first", "half of the sum"] as const) {
+    it(`knows an exported GELU, ${order}, and shares its parts with the derivative`, async () => {
+      const s = new Sketch();
+      const scalar = (v: number): Value => s.constant(Constant.of("float32", [], [v]));
+      const x = s.input("x", [3, 4]);
+      const erf = s.op("Erf", [s.op("Div", [x, scalar(Math.SQRT2)])]);
+      const sum = s.op("Add", [erf, scalar(1)]);
+      const half = scalar(0.5);
+      const y = {
+        "half last": () => s.op("Mul", [s.op("Mul", [x, sum]), half]),
+        "half first": () => s.op("Mul", [s.op("Mul", [half, x]), sum]),
+        "half of the sum": () => s.op("Mul", [x, s.op("Mul", [sum, half])]),
+      }[order]();
+      s.output(y, "y");
+      const before = await run(s.graph);
+      expect(foldGelu(s.graph).modified).to.equal(true);
+      dce(s.graph);
+      expect(s.graph.nodes.map((n) => n.op)).to.deep.equal(["Gelu"]);
+      close(await run(s.graph), before);
+      // What the rule of Gelu emits for Φ(x).
+      const cdf = s.op("Erf", [s.op("Mul", [x, scalar(Math.SQRT1_2)])]);
+      s.output(s.op("Add", [s.op("Mul", [cdf, scalar(0.5)]), scalar(0.5)]), "probability");
+      const shared = await run(s.graph);
+      expect(shareGelus(s.graph).modified).to.equal(true);
+      expect(s.count("Gelu")).to.equal(0);
+      expect(s.count("Erf")).to.equal(1);
+      close(await run(s.graph), shared);
+    });
+  }
+
+  it("leaves what only looks like a GELU", () => {
+    for (const [divisor, one, half] of [
+      [1.5, 1, 0.5],
+      [Math.SQRT2, 2, 0.5],
+      [Math.SQRT2, 1, 0.25],
+    ] as const) {
+      const s = new Sketch();
+      const scalar = (v: number): Value => s.constant(Constant.of("float32", [], [v]));
+      const x = s.input("x", [3, 4]);
+      const sum = s.op("Add", [s.op("Erf", [s.op("Div", [x, scalar(divisor)])]), scalar(one)]);
+      s.output(s.op("Mul", [s.op("Mul", [x, sum]), scalar(half)]), "y");
+      expect(foldGelu(s.graph).modified).to.equal(false);
     }
   });
 });
