@@ -5,7 +5,8 @@ import type { TableFormat } from "../data/cells.js";
 import { TextBatches } from "../data/text_batches.js";
 import { Tokenizer } from "../data/tokenizer.js";
 import type { Manifest } from "../format/manifest.js";
-import { check } from "../util/assert.js";
+import type { PackageRuntime } from "../runtime/runtime.js";
+import { check, UserError } from "../util/assert.js";
 import { UsageError } from "./failure.js";
 import type { DataSettings } from "./run.js";
 
@@ -66,7 +67,7 @@ const rowsOf = (manifest: Manifest, name: RegExp): number | undefined =>
 
 /** How many tokens and how many positions the model knows, as far as its names tell. */
 export const embeddingRows = (manifest: Manifest): { rows: number | undefined; positions: number | undefined } => ({
-  rows: rowsOf(manifest, /(word_embeddings|embed_tokens|wte)\.weight$/),
+  rows: rowsOf(manifest, /(word_embeddings|embed_tokens|tok_embeddings|wte)\.weight$/),
   positions: rowsOf(manifest, /(position_embeddings|embed_positions|wpe)\.weight$/),
 });
 
@@ -78,6 +79,37 @@ export function openTokenizer(manifest: Manifest, settings: DataSettings): Promi
     `--max-length ${maxLength}: the model has no more than ${positions ?? 0} positions; use fewer tokens`,
   );
   return Tokenizer.open(tokenizer, { maxLength, ...(embeddingSize !== undefined && { embeddingSize }) });
+}
+
+/**
+ * Refuses texts longer than the model's positions, which only the model can tell where the first rows of its table stand for padding:
+ * it is run once on the longest text.
+ */
+export async function checkPositions(runtime: PackageRuntime, tokenizer: Tokenizer): Promise<void> {
+  const { inputs } = runtime.manifest;
+  const { positions } = embeddingRows(runtime.manifest);
+  const { maxLength, padId } = tokenizer;
+  const sure = (positions ?? Infinity) - padId - 1;
+  if (maxLength === null || maxLength <= sure) return;
+  const rows = Object.values(inputs)[0]?.shape[0];
+  const texts = new Array<string>(typeof rows === "number" ? rows : 1).fill("a ".repeat(maxLength));
+  const source = new TextBatches(
+    { texts, pairs: null, labels: null },
+    tokenizer,
+    inputs,
+    {},
+    { batchSize: texts.length },
+  );
+  const longest = await source.next();
+  if (!longest) return;
+  try {
+    await runtime.forward(longest);
+  } catch (error) {
+    if (!(error instanceof UserError) || !error.message.includes("has no row in its table")) throw error;
+    throw new UserError(
+      `--max-length ${maxLength}: the model's ${positions ?? 0} positions have no room for so many tokens, as the first rows stand for padding; use ${sure}`,
+    );
+  }
 }
 
 export const openExamples = (

@@ -78,6 +78,7 @@ export class Tokenizer {
       this.maxLength === null || this.maxLength > specials,
       `the maximum length of ${this.maxLength ?? 0} tokens leaves no room for text beside ${specials} special tokens`,
     );
+    this.#checkVocabulary(file);
     this.#checkId(this.padId);
     for (const item of this.#template.pair) if ("id" in item) this.#checkId(item.id);
   }
@@ -127,6 +128,21 @@ export class Tokenizer {
       this.#checkId(id);
       return id;
     });
+  }
+
+  /** A vocabulary that reaches beyond the embedding is another model's; tokens that were added to it may be unused. */
+  #checkVocabulary({ model }: TokenizerFile): void {
+    if (!Number.isFinite(this.#embeddingSize)) return;
+    const vocab = model?.vocab;
+    if (typeof vocab !== "object" || vocab === null) return;
+    // Unigram models list pairs of piece and score, in the order of their ids.
+    const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab as Record<string, number>);
+    const last = ids.reduce((most, id) => Math.max(most, id), 0);
+    check(
+      last < this.#embeddingSize,
+      `${this.#path}: its vocabulary has ids up to ${last}, but the model's embedding has ${this.#embeddingSize} rows; ` +
+        "give the tokenizer that the model was made with",
+    );
   }
 
   #checkId(id: number): void {

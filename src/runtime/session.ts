@@ -72,5 +72,10 @@ export async function openSession(
 }
 
 /** An error of a run, as one line that names the graph. */
-export const runError = (path: string, error: unknown): UserError =>
-  new UserError(`${basename(path)}: ONNX Runtime failed in it: ${reasonOf(error)}`);
+export function runError(path: string, error: unknown): UserError {
+  const reason = reasonOf(error);
+  const hint = /out of (data )?bounds|out of range/i.test(reason)
+    ? "; a token, a position or a label has no row in its table: use the model's own tokenizer, or fewer tokens"
+    : "";
+  return new UserError(`${basename(path)}: ONNX Runtime failed in it: ${reason}${hint}`);
+}

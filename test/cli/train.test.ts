@@ -204,6 +204,15 @@ describe("curvsam train, eval and export", function () {
     expect(readFileSync(checkpoint).equals(good)).to.equal(true);
   });
 
+  /** A tokenizer whose vocabulary is ten tokens larger than the model's. */
+  function otherTokenizer(): string {
+    const file = JSON.parse(readFileSync(join(model, "tokenizer.json"), "utf8")) as {
+      model: { vocab: Record<string, number> };
+    };
+    for (let id = 5000; id < 5010; id++) file.model.vocab[`token ${id}`] = id;
+    return folder.write("other-tokenizer.json", JSON.stringify(file));
+  }
+
   const refusals: [string, number, RegExp, string[]][] = [
     [
       "a missing column, with the columns there are",
@@ -214,6 +223,8 @@ describe("curvsam train, eval and export", function () {
     ["a missing tokenizer", 1, /absent\.json/, ["--tokenizer", "absent.json"]],
     ["a hyper-parameter that the package lacks", 1, /"rhoo".*did you mean "rho"/, ["--hyper", "rhoo=1"]],
     ["more tokens than positions", 1, /--max-length 600.*258 positions/, ["--max-length", "600"]],
+    ["more tokens than there is room for", 1, /--max-length 258.*258 positions.*use 256\n/, ["--max-length", "258"]],
+    ["a tokenizer of another model", 1, /vocabulary has ids up to 5009.*has 5000 rows; give/, ["--tokenizer", "OTHER"]],
     ["a learning rate that is no number", 2, /--lr.*expected a number >= 0/, ["--lr", "fast"]],
     [
       "patience without evaluations",
@@ -231,7 +242,10 @@ describe("curvsam train, eval and export", function () {
   ];
   for (const [what, expected, says, options] of refusals) {
     it(`refuses ${what}`, async () => {
-      const { code, stdout, stderr } = await train("refused", ...options);
+      const { code, stdout, stderr } = await train(
+        "refused",
+        ...options.map((option) => (option === "OTHER" ? otherTokenizer() : option)),
+      );
       expect(stderr)
         .to.match(/^curvsam: [^\n]+\n$/)
         .and.match(says)
@@ -274,6 +288,30 @@ describe("curvsam train, eval and export", function () {
     const run = await curvsam(["eval", out, "--data", at("dev.tsv"), "--run", at("nowhere")]);
     expect(run.code).to.equal(1);
     expect(run.stderr).to.match(/^curvsam: [^\n]*nowhere: no trained weights are there[^\n]*\n$/);
+  });
+
+  it("refuses a checkpoint of another model, and says what differs", async () => {
+    const checkpoint = at("another/checkpoint-1");
+    cpSync(join(at("whole"), "checkpoints", "checkpoint-8"), checkpoint, { recursive: true });
+    const file = join(checkpoint, "state.safetensors");
+    const tensors = SafetensorsFile.using(file, (source) => ({
+      metadata: Object.fromEntries(source.metadata),
+      all: [...source.entries].map(([name, { dtype, shape }]) => ({ name, dtype, shape, bytes: source.bytes(name) })),
+    }));
+    const changed = tensors.all.flatMap((each) => {
+      if (each.name.includes("LayerNorm.bias")) return [];
+      if (each.name !== "classifier.out_proj.bias") return [each];
+      return [
+        { ...each, shape: [3], bytes: new Uint8Array(12) },
+        { ...each, name: "pooler.bias" },
+      ];
+    });
+    writeSafetensors(file, changed, tensors.metadata);
+    const { code, stderr } = await train("refused", "--resume", checkpoint);
+    expect(stderr).to.match(
+      /^curvsam: [^\n]*state\.safetensors: a checkpoint of another model or optimizer: "classifier\.out_proj\.bias" is float32\[3\], float32\[2\] here; it lacks "[^\n]*LayerNorm[^\n]* and \d+ more; it has "pooler\.bias" beside; resume with[^\n]*\n$/,
+    );
+    expect(code).to.equal(1);
   });
 
   it("refuses a folder that is no package, and a package that is damaged", async () => {

@@ -110,9 +110,18 @@ describe("Tokenizer", () => {
   });
 
   it("refuses ids beyond the embedding, naming the token", async () => {
-    await rejects(() => Tokenizer.open(bpe, { embeddingSize: 1 }), 'token "<pad>" has id 1', "embedding has 1 rows");
-    const tokenizer = await Tokenizer.open(bpe, { embeddingSize: 300 });
-    await rejects(() => tokenizer.encode("the world"), /has id \d+, but the model's embedding has 300 rows/);
+    await rejects(
+      () => Tokenizer.open(bpe, { embeddingSize: 300 }),
+      /tokenizer\.json: its vocabulary has ids up to 899, but the model's embedding has 300 rows; give the tokenizer/,
+    );
+    const added = readJson<{ added_tokens: object[] }>(bpe);
+    added.added_tokens.push({ ...added.added_tokens[0], id: 905, content: "<new>" });
+    const tokenizer = await Tokenizer.open(folder.write("added.json", JSON.stringify(added)), { embeddingSize: 900 });
+    expect(tokenizer.encode("the world").ids).to.have.length.above(2);
+    await rejects(
+      () => tokenizer.encode("a <new> one"),
+      'token "<new>" has id 905, but the model\'s embedding has 900',
+    );
   });
 
   it("says what is wrong with a file", async () => {

@@ -132,11 +132,9 @@ describe("tokenizers from vocab.json and merges.txt, or vocab.txt", function () 
     await refuse({ "vocab.txt": "" }, null, "vocab.txt: the vocabulary is empty");
     await refuse({ "vocab.txt": "a\nb\n" }, null, 'vocab.txt: it has no "[UNK]"; this is not the vocabulary of');
     await rejects(() => Tokenizer.open(at("nowhere")), "nowhere: no such file");
-    const { length } = Object.keys(vocab);
-    const other = await Tokenizer.open(files(bpe), { embeddingSize: length - 100 });
     await rejects(
-      () => Object.keys(vocab).forEach((token) => other.encode(token)),
-      /has id \d+, but the model's embedding has \d+ rows; give the tokenizer that the model was made with/,
+      () => Tokenizer.open(files(bpe), { embeddingSize: Object.keys(vocab).length - 100 }),
+      /vocab\.json: its vocabulary has ids up to 899, but the model's embedding has 800 rows; give the tokenizer that/,
     );
   });
 });

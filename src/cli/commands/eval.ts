@@ -51,6 +51,7 @@ export const command: CommandBuilder = (context) => {
         const { manifest } = runtime;
         const settings = dataset.dataSettings(manifest, flags, run.readSettings());
         const tokenizer = await dataset.openTokenizer(manifest, settings);
+        await dataset.checkPositions(runtime, tokenizer);
         const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);
         const source = dataset.batches(manifest, examples, tokenizer, { batchSize: flags.batchSize });
         if (weights !== undefined) await loadWeights(runtime, weights);

@@ -107,6 +107,7 @@ export const command: CommandBuilder = (context) => {
         const { batchSize, seed } = flags;
         const settings = dataset.dataSettings(manifest, flags, flags.resume === undefined ? {} : run.readSettings());
         const tokenizer = await dataset.openTokenizer(manifest, settings);
+        await dataset.checkPositions(runtime, tokenizer);
         const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);
         const names = dataset.classNames(examples);
         const told = { ...settings, tokenizer: resolve(settings.tokenizer), ...(names && { labelNames: [...names] }) };
