@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import { z } from "zod";
 import { SafetensorsFile } from "../format/safetensors.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
@@ -52,6 +52,12 @@ export class RunFolder {
       `${this.path}: no trained weights are there; name a folder that curvsam train wrote`,
     );
     return this.trained;
+  }
+
+  /** Removes the folder where nothing of a run is in it: training was refused before its first step. */
+  discardUnused(): void {
+    const files = existsSync(this.path) ? readdirSync(this.path) : ["nothing to remove"];
+    if (files.every((name) => name === basename(this.lowered))) rmSync(this.path, { recursive: true });
   }
 
   readSettings(): Partial<DataSettings> {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync, existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import type { EvaluationSummary } from "../../train/evaluate.js";
@@ -97,6 +97,7 @@ export const command: CommandBuilder = (context) => {
         import("../dataset.js"),
       ]);
       const run = new RunFolder(folder, flags.output);
+      const isNew = !existsSync(run.path);
       const runtime = await PackageRuntime.open(folder, {
         ...runtimeOptions(flags),
         seed: flags.seed,
@@ -129,42 +130,38 @@ export const command: CommandBuilder = (context) => {
         if (flags.init !== undefined && init && !flags.json) {
           for (const line of initLines(flags.init, init)) context.print(line);
         }
-        const isNew = !existsSync(run.path);
         onFile(run.path, "write", () => mkdirSync(run.path, { recursive: true }));
-        let result: FitResult;
-        try {
-          result = await fit({
-            runtime,
-            train,
-            epochs: flags.epochs,
-            maxSteps: flags.maxSteps,
-            accumulate: flags.accumulate,
-            ...hyperOptions(flags),
-            maxSkips: flags.maxSkips,
-            evaluation,
-            evaluateEvery: flags.evalEvery,
-            checkpoints: { folder: run.checkpoints, every: flags.saveEvery, ...goal.checkpoints },
-            earlyStopping: goal.earlyStopping,
-            resume: flags.resume === true ? run.checkpoints : flags.resume,
-            log: run.log,
-            progress: context.interactive && flags.json === undefined,
-            signal: context.signal,
-            callbacks: {
-              onCheckpoint: () => run.writeSettings(told),
-              onNote: (line) => context.note(`curvsam: ${line}`),
-              onEvaluation: (summary, at) => {
-                if (!flags.json)
-                  context.print(`step ${at.step}, epoch ${at.epoch}/${flags.epochs}: ${summaryText(summary)}`);
-              },
+        const result = await fit({
+          runtime,
+          train,
+          epochs: flags.epochs,
+          maxSteps: flags.maxSteps,
+          accumulate: flags.accumulate,
+          ...hyperOptions(flags),
+          maxSkips: flags.maxSkips,
+          evaluation,
+          evaluateEvery: flags.evalEvery,
+          checkpoints: { folder: run.checkpoints, every: flags.saveEvery, ...goal.checkpoints },
+          earlyStopping: goal.earlyStopping,
+          resume: flags.resume === true ? run.checkpoints : flags.resume,
+          log: run.log,
+          progress: context.interactive && flags.json === undefined,
+          signal: context.signal,
+          callbacks: {
+            onCheckpoint: () => run.writeSettings(told),
+            onNote: (line) => context.note(`curvsam: ${line}`),
+            onEvaluation: (summary, at) => {
+              if (!flags.json)
+                context.print(`step ${at.step}, epoch ${at.epoch}/${flags.epochs}: ${summaryText(summary)}`);
             },
-          });
-        } catch (error) {
-          if (isNew && readdirSync(run.path).length === 0) rmdirSync(run.path);
-          throw error;
-        }
+          },
+        });
         await runtime.saveWeights(run.weights);
         if (flags.json) context.printJson({ run: run.path, weights: run.weights, ...(init && { init }), ...result });
         else for (const line of closing(result, run.weights)) context.print(line);
+      } catch (error) {
+        if (isNew) run.discardUnused();
+        throw error;
       } finally {
         await runtime.close();
       }
