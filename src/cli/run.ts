@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
+import { checkTensors, otherWeights } from "../format/compare.js";
 import { SafetensorsFile } from "../format/safetensors.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { allocate, bytesOf, type HostTensor } from "../runtime/tensors.js";
@@ -84,14 +85,15 @@ export function weightsAt(path: string): string {
   return file;
 }
 
-/** Puts the weights in `file` into `runtime`; what a checkpoint holds beside them is left. */
+/** Puts the weights in `file`, parameters and buffers, into `runtime`; what a checkpoint holds beside them is left. */
 export async function loadWeights(runtime: PackageRuntime, file: string): Promise<void> {
   const values = SafetensorsFile.using(file, (weights) => {
+    const { parameters, state } = runtime.manifest;
+    const buffers = Object.entries(state).filter(([, { init }]) => "tensor" in init);
+    const wanted = [...Object.entries(parameters), ...buffers];
+    checkTensors(weights, wanted, otherWeights);
     const read: Record<string, HostTensor> = {};
-    for (const name of Object.keys(runtime.manifest.parameters)) {
-      const entry = weights.entries.get(name);
-      check(entry, `${file}: it has no tensor "${name}"; these are the weights of another model`);
-      const { dtype, shape } = entry;
+    for (const [name, { dtype, shape }] of wanted) {
       const data = allocate(dtype, sizeOf(shape), `${file}: "${name}"`);
       weights.readInto(name, bytesOf(data));
       read[name] = { dtype, dims: shape, data };

@@ -1,10 +1,10 @@
 import { join } from "node:path";
+import { checkTensors, otherWeights } from "../format/compare.js";
 import { readManifest, weightsFile } from "../format/manifest.js";
 import { SafetensorsFile } from "../format/safetensors.js";
 import { Tensor } from "../ir/tensor.js";
 import { loadModel, saveModel } from "../serde/index.js";
-import { check } from "../util/assert.js";
-import { sameShape } from "../util/shape.js";
+import { must } from "../util/assert.js";
 import { version } from "../util/version.js";
 
 /**
@@ -22,15 +22,11 @@ export function exportModel(folder: string, file: string, options: { weights?: s
   try {
     const { graph } = model;
     const buffers = Object.entries(manifest.state).filter(([, { init }]) => "tensor" in init);
-    for (const [name, spec] of [...Object.entries(manifest.parameters), ...buffers]) {
-      const value = graph.input(name);
-      if (!value) continue;
-      const entry = weights.entries.get(name);
-      check(entry, `${from}: it has no tensor "${name}"; these are the weights of another model`);
-      check(
-        entry.dtype === spec.dtype && sameShape(entry.shape, spec.shape),
-        `${from}: "${name}" is ${entry.dtype}[${entry.shape.join(",")}], ${spec.dtype}[${spec.shape.join(",")}] expected; these are the weights of another model`,
-      );
+    const used = [...Object.entries(manifest.parameters), ...buffers].filter(([name]) => graph.input(name));
+    checkTensors(weights, used, otherWeights);
+    for (const [name, spec] of used) {
+      const value = must(graph.input(name), name);
+      const entry = weights.entry(name);
       value.name = "initializer" in spec ? spec.initializer : name;
       graph.inputs.splice(graph.inputs.indexOf(value), 1);
       const { offset, byteLength } = entry;

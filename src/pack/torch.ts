@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { checkTensors, otherWeights } from "../format/compare.js";
 import { readManifest, weightsFile, type Manifest } from "../format/manifest.js";
 import { SafetensorsFile, writeSafetensors, type TensorEntry, type TensorToWrite } from "../format/safetensors.js";
 import {
@@ -15,7 +16,6 @@ import { loadModel } from "../serde/index.js";
 import { check, must } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
 import { widened } from "../util/half.js";
-import { sameShape } from "../util/shape.js";
 
 /** What a state dict and a package have in common. */
 export interface StateDictReport {
@@ -170,14 +170,7 @@ export function writeStateDict(
   const slots = slotsOf(folder, readManifest(folder));
   const from = weights ?? join(folder, weightsFile);
   return SafetensorsFile.using(from, (file) => {
-    for (const [name, { dtype, shape }] of slots) {
-      const entry = file.entries.get(name);
-      check(entry, `${from}: it has no tensor "${name}"; these are the weights of another model`);
-      check(
-        entry.dtype === dtype && sameShape(entry.shape, shape),
-        `${from}: "${name}" is ${entry.dtype}[${entry.shape.join(",")}], ${dtype}[${shape.join(",")}] expected; these are the weights of another model`,
-      );
-    }
+    checkTensors(file, slots, otherWeights);
     if (like === undefined) return write(path, file, slots, usualCorrespondence(slots), []);
     return SafetensorsFile.using(like, (model) => {
       const found = correspond(slots, model);

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import type { Tensor } from "onnxruntime-node";
 import { weightsFile, type Manifest } from "../format/manifest.js";
+import { checkTensors } from "../format/compare.js";
 import { SafetensorsFile, writeSafetensors } from "../format/safetensors.js";
-import { check, must, UserError } from "../util/assert.js";
+import { check, must } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
 import { sizeOf } from "../util/shape.js";
 import { didYouMean } from "../util/suggest.js";
@@ -99,34 +100,14 @@ export class Store {
     return SafetensorsFile.using(path, (file) => {
       accept(file.metadata);
       // All of the file is checked before any of it is taken.
-      this.checkAll(file);
+      const slots = [...this.slots].map(([name, { dtype, dims }]) => [name, { dtype, shape: dims }] as const);
+      checkTensors(file, slots, {
+        are: "a checkpoint of another model or optimizer",
+        advice: "resume with the package that it was made with",
+      });
       for (const [name, { current }] of this.slots) file.readInto(name, bytesOf(current.data as HostData));
       return file.metadata;
     });
-  }
-
-  /** Refuses a checkpoint of another model or optimizer, and says what differs. */
-  private checkAll(file: SafetensorsFile): void {
-    const lacks: string[] = [];
-    const differs: string[] = [];
-    for (const [name, { dtype, dims }] of this.slots) {
-      const entry = file.entries.get(name);
-      if (!entry) lacks.push(`"${name}"`);
-      else if (entry.dtype !== dtype || entry.shape.join() !== dims.join()) {
-        differs.push(`"${name}" is ${entry.dtype}[${entry.shape.join(",")}], ${dtype}[${dims.join(",")}] here`);
-      }
-    }
-    const extra = [...file.entries.keys()].filter((name) => !this.slots.has(name)).map((name) => `"${name}"`);
-    if (lacks.length + differs.length === 0) return;
-    const parts = [
-      ...differs.slice(0, 3),
-      ...(differs.length > 3 ? [`${differs.length - 3} more shapes differ`] : []),
-      ...(lacks.length > 0 ? [`it lacks ${few(lacks)}`] : []),
-      ...(extra.length > 0 ? [`it has ${few(extra)} beside`] : []),
-    ];
-    throw new UserError(
-      `${file.path}: a checkpoint of another model or optimizer: ${parts.join("; ")}; resume with the package that it was made with`,
-    );
   }
 
   /** Names that make up `weights.safetensors`: the parameters and the state that starts from a tensor there. */
@@ -149,9 +130,6 @@ export class Store {
     return slot;
   }
 }
-
-const few = (names: readonly string[]): string =>
-  names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${names.length - 3} more` : "");
 
 function fill(data: HostData, value: number): void {
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) data.fill(BigInt(value));

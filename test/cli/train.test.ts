@@ -308,8 +308,11 @@ describe("curvsam train, eval and export", function () {
     });
     writeSafetensors(file, changed, tensors.metadata);
     const { code, stderr } = await train("refused", "--resume", checkpoint);
+    const measured = await curvsam(["eval", out, "--data", at("dev.tsv"), ...data, "--weights", checkpoint]);
+    expect(measured.code).to.equal(1);
+    expect(measured.stderr).to.match(/^curvsam: [^\n]*: these are the weights of another model: "classifier[^\n]*\n$/);
     expect(stderr).to.match(
-      /^curvsam: [^\n]*state\.safetensors: a checkpoint of another model or optimizer: "classifier\.out_proj\.bias" is float32\[3\], float32\[2\] here; it lacks "[^\n]*LayerNorm[^\n]* and \d+ more; it has "pooler\.bias" beside; resume with[^\n]*\n$/,
+      /^curvsam: [^\n]*state\.safetensors: a checkpoint of another model or optimizer: "classifier\.out_proj\.bias" is float32\[3\], float32\[2\] expected; it lacks "[^\n]*LayerNorm[^\n]* and \d+ more; it has "pooler\.bias" beside; resume with[^\n]*\n$/,
     );
     expect(code).to.equal(1);
   });
