@@ -161,12 +161,19 @@ def export(
         f"opset {opset} has no dropout in training mode; export at opset 12 or later",
     )
     training = model.training
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
     model.train(mode == "train")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.inplace = False  # torch.export loses dropouts that work in place
     try:
         with tempfile.TemporaryDirectory() as folder, quiet():
             file = os.path.join(folder, "model.onnx")
             if exporter == "torchscript":
-                batched = any("batch" in by_axis.values() for by_axis in axes.values())
+                leading = next(iter(axes.values()), {}).get(0)
+                # In evaluation mode the exporter folds batch norms into convolutions, whatever it is told of folding.
+                norms = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
+                evaluation = torch.onnx.TrainingMode.PRESERVE if norms and not fold else torch.onnx.TrainingMode.EVAL
                 torch.onnx.export(
                     model,
                     (),
@@ -177,8 +184,8 @@ def export(
                     opset_version=opset or 17,
                     dynamo=False,
                     do_constant_folding=fold,
-                    training=torch.onnx.TrainingMode.TRAINING if mode == "train" else torch.onnx.TrainingMode.EVAL,
-                    dynamic_axes={**axes, output: {0: "batch"} if batched else {}},
+                    training=torch.onnx.TrainingMode.TRAINING if mode == "train" else evaluation,
+                    dynamic_axes={**axes, output: {} if leading is None else {0: leading}},
                 )
             else:
                 limits = longest or {}
@@ -203,10 +210,21 @@ def export(
             result = onnx.load(file)
     finally:
         model.train(training)
+        with torch.no_grad():
+            for name, value in model.named_buffers():
+                value.copy_(buffers[name])
+    keep_buffers(result, buffers)
     strip_traces(result)
     if not fold:
         separate_equal_parameters(result, model)
     return result
+
+
+def keep_buffers(model: onnx.ModelProto, buffers: dict[str, torch.Tensor]) -> None:
+    """Gives running statistics their values back: tracing a model in training mode moves them."""
+    for tensor in model.graph.initializer:
+        if tensor.name in buffers and tensor.name.endswith(("running_mean", "running_var")):
+            tensor.CopyFrom(numpy_helper.from_array(buffers[tensor.name].numpy(), tensor.name))
 
 
 def strip_traces(model: onnx.ModelProto) -> None:

@@ -14,7 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from export_hf import check_names, export, require, training_nodes
-from fixture_models import Problem, Tensors, draw_masks, draw_probe, in_double, make_batch, parameters_of
+from fixture_models import (
+    Problem,
+    Tensors,
+    batch_norms,
+    draw_masks,
+    draw_probe,
+    in_double,
+    make_batch,
+    parameters_of,
+)
 
 # exporter, opset, folded
 Kind = tuple[str, int, bool]
@@ -50,6 +59,9 @@ def make_case(name: str, mode: str, build: Callable[[str], torch.nn.Module], lon
     doubles = {n: value.double() if value.is_floating_point() else value for n, value in inputs.items()}
     masks, ratios = draw_masks(model, doubles, seed=3)
     tensors = derivatives(Problem(model, masks), inputs, labels, draw_probe(parameters_of(model), seed=4))
+    if mode == "train" and batch_norms(model):
+        moved = Problem(in_double(build(name)).train(), masks).moved_statistics(inputs)
+        tensors.update({f"next/{n}": value for n, value in moved.items()})
     tensors.update({f"mask/{k}": mask for k, mask in enumerate(masks)})
     return Case(name, mode, build, longest, masks, ratios, tensors)
 
@@ -59,7 +71,7 @@ def derivatives(problem: Problem, inputs: Tensors, labels: torch.Tensor, probe: 
     w = parameters_of(problem.model)
     loss, gradient = problem.gradient(w, inputs, labels)
     hvp = problem.hvp(w, inputs, labels, probe)
-    r = 1e-5
+    r = 1e-6
     ahead, behind = (
         problem.gradient({name: w[name] + side * r * probe[name] for name in w}, inputs, labels)[1] for side in (1, -1)
     )
@@ -83,11 +95,26 @@ def with_masks(model: onnx.ModelProto, masks: list[torch.Tensor], ratios: list[f
     return copy
 
 
+def idle_norms(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """Batch norms that go by stored statistics."""
+    training = training_nodes(model, "BatchNormalization")
+    return [node for node in model.graph.node if node.op_type == "BatchNormalization" and node not in training]
+
+
+def start_norms(model: onnx.ModelProto) -> int:
+    """Puts idle batch norms into training mode; returns how many there were."""
+    idle = idle_norms(model)
+    for node in idle:
+        node.attribute.append(helper.make_attribute("training_mode", 1))
+        node.output.extend([f"{node.output[0]}_mean", f"{node.output[0]}_variance"])
+    return len(idle)
+
+
 def run_onnx(model: onnx.ModelProto, inputs: Tensors) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # the dropout ratios are no longer read
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(["logits"], {name: value.numpy() for name, value in inputs.items()})[0]
+    return session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
 
 
 def folded_names(model: onnx.ModelProto, parameters: Tensors) -> dict[str, dict[str, object]]:
@@ -113,13 +140,14 @@ def make_export(case: Case, kind: Kind, out: Path) -> dict[str, object]:
     traced, _ = make_batch(model, seed=2, rows=3, sequence=5)
     text = "input_ids" in traced
     dynamic = {0: "batch", 1: "sequence"} if text else {0: "batch"}
+    axes = getattr(model, "axes", {input_name: dynamic for input_name in traced})
     exported = export(
         model,
         traced,
         exporter=exporter,
         opset=opset,
         mode=mode,
-        axes={input_name: dynamic for input_name in traced},
+        axes=axes,
         longest={"sequence": case.longest} if text else {},
         fold=fold,
     )
@@ -137,7 +165,9 @@ def make_export(case: Case, kind: Kind, out: Path) -> dict[str, object]:
     require(len(dropouts) == len(case.masks), f"{name} {kind}: {found}")
     inputs = {n.removeprefix("input/"): value for n, value in case.tensors.items() if n.startswith("input/")}
     logits = case.tensors["logits"].detach().numpy()
-    actual = run_onnx(with_masks(exported, case.masks, case.ratios), inputs)
+    runnable = with_masks(exported, case.masks, case.ratios)
+    restored = start_norms(runnable) if mode == "train" else 0
+    actual = run_onnx(runnable, inputs)
     difference = np.abs(actual - logits).max() / np.abs(logits).max()
     require(difference < 1e-5, f"{name} {mode} {kind}: logits differ by {difference:.1e}")
     file = f"{name}-{mode}-{exporter}{opset}{'-folded' if fold else ''}.onnx"
@@ -150,6 +180,7 @@ def make_export(case: Case, kind: Kind, out: Path) -> dict[str, object]:
         "opset": opset,
         "folded": folded if fold else None,
         "reference": case.reference,
+        **({"restored": restored} if restored else {}),
         "dropouts": [
             {"node": node.name, "output": node.output[0], "mask": f"mask/{k}", "ratio": case.ratios[k]}
             for k, node in enumerate(dropouts)

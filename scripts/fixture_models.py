@@ -69,8 +69,15 @@ def draw_weights(model: torch.nn.Module, seed: int) -> None:
                 elif isinstance(module, torch.nn.Embedding):
                     parameter.copy_(0.5 * noise)
                 else:
-                    inputs = parameter.shape[0] if isinstance(module, Conv1D) else parameter.shape[1]
+                    inputs = parameter.shape[0] if isinstance(module, Conv1D) else parameter[0].numel()
                     parameter.copy_(noise / inputs**0.5)
+        for module in batch_norms(model).values():
+            module.running_mean.copy_(0.1 * torch.randn(module.running_mean.shape, generator=draw))
+            module.running_var.copy_(0.8 + 0.4 * torch.rand(module.running_var.shape, generator=draw))
+
+
+def batch_norms(model: torch.nn.Module) -> dict[str, torch.nn.modules.batchnorm._BatchNorm]:
+    return {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)}
 
 
 def make_batch(
@@ -78,6 +85,8 @@ def make_batch(
 ) -> tuple[Tensors, torch.Tensor]:
     """Inputs and labels; every row but the first ends in padding, masked out."""
     draw = torch.Generator().manual_seed(seed)
+    if hasattr(model, "example"):
+        return model.example(draw, rows, sequence)
     if isinstance(model, Mlp):
         return {"x": torch.randn(rows, 6, generator=draw)}, torch.randint(0, 3, (rows,), generator=draw)
     config = model.config
@@ -103,10 +112,16 @@ def in_double(model: torch.nn.Module) -> torch.nn.Module:
 
 
 class StayDouble(TorchFunctionMode):
-    """Keeps float64 where a model rounds to float32 for safety: RMS norms, softmax of attention, rotary angles."""
+    """Keeps float64 where a model rounds to float32 for safety: RMS norms, softmax of attention, rotary angles.
+
+    Hard sigmoid and hard swish are spelled out: PyTorch has no second derivative of the former.
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}
+        if func.__name__ in ("hardsigmoid", "hardswish"):
+            gate = (args[0] / 6 + 0.5).clamp(0, 1)
+            return gate if func.__name__ == "hardsigmoid" else args[0] * gate
         if args and isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64:
             if func is torch.Tensor.float:
                 return args[0]
@@ -165,7 +180,30 @@ class Problem:
         return result if isinstance(result, torch.Tensor) else result[0]
 
     def loss(self, parameters: Tensors, inputs: Tensors, labels: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(self.logits(parameters, inputs), labels)
+        logits = self.logits(parameters, inputs)
+        return torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+
+    def moved_statistics(self, inputs: Tensors) -> Tensors:
+        """The running statistics after one batch, as ONNX moves them: the variance over n, where PyTorch's is over n - 1."""
+        found: Tensors = {}
+
+        def hook(name: str):  # type: ignore[no-untyped-def]
+            def observe(module: torch.nn.Module, arguments: tuple[torch.Tensor]) -> None:
+                x = arguments[0].detach()
+                axes = [axis for axis in range(x.dim()) if axis != 1]
+                batch = {"running_mean": x.mean(axes), "running_var": x.var(axes, unbiased=False)}
+                for kind, value in batch.items():
+                    old = getattr(module, kind)
+                    found[f"{name}.{kind}"] = (1 - module.momentum) * old + module.momentum * value
+
+            return observe
+
+        hooks = [m.register_forward_pre_hook(hook(n)) for n, m in batch_norms(self.model).items()]
+        with torch.no_grad():
+            self.logits(parameters_of(self.model), inputs)
+        for handle in hooks:
+            handle.remove()
+        return found
 
     def gradient(self, parameters: Tensors, inputs: Tensors, labels: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
         """Loss and gradient."""

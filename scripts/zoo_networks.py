@@ -363,7 +363,8 @@ class T5Classifier(Sequences):
             relative_attention_num_buckets=8,
             dropout_rate=0.1,
         )
-        self.encoder = T5EncoderModel._from_config(config, attn_implementation="eager")
+        # The model around it holds the embeddings under a second name.
+        self.encoder = T5EncoderModel._from_config(config, attn_implementation="eager").encoder
         self.fc = nn.Linear(16, CLASSES)
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
@@ -400,13 +401,13 @@ class WhisperClassifier(Network):
 
 
 NETWORKS: dict[str, Callable[[], Network]] = {
-    "resnet": lambda: Images(ResNet(4, 1, CLASSES), 8),
-    "wide-resnet": lambda: Images(WideResNet(10, 2, 4, CLASSES, 0.3), 8),
+    "resnet": lambda: Images(ResNet(2, 1, CLASSES), 16),
+    "wide-resnet": lambda: Images(WideResNet(10, 2, 2, CLASSES, 0.3), 8),
     "vit": vit,
     "mobilenet-v3": mobilenet_v3,
     "convnext": convnext,
     "efficientnet": efficientnet,
-    "unet": lambda: Segmentation(UNet(4, CLASSES), 8),
+    "unet": lambda: Segmentation(UNet(3, CLASSES), 8),
     "swin": swin,
     "gcn": lambda: GraphNetwork(GcnLayer),
     "gin": lambda: GraphNetwork(GinLayer),

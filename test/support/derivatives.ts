@@ -6,8 +6,8 @@ export interface TensorError {
   error: number;
 }
 
-/** Largest errors that gradients and HVPs in float32 may have against float64. */
-export const bounds = { loss: 1e-5, grad: 1e-5, hvp: 1e-4 };
+/** Largest errors that losses, gradients, HVPs and running statistics in float32 may have against float64. */
+export const bounds = { loss: 1e-5, grad: 1e-5, hvp: 1e-4, statistics: 1e-5 };
 
 /**
  * Per parameter, the largest |a − b| over the largest |b| of `<kind>/<param>`; tensors whose reference vanishes are
@@ -16,7 +16,7 @@ export const bounds = { loss: 1e-5, grad: 1e-5, hvp: 1e-4 };
 export function derivativeErrors(
   got: ReadonlyMap<string, Float32Array>,
   reference: ReadonlyMap<string, Feed>,
-  kind: "grad" | "hvp",
+  kind: "grad" | "hvp" | "next",
 ): TensorError[] {
   const of = [...reference].filter(([name]) => name.startsWith(`${kind}/`));
   const largest = (data: ArrayLike<number>): number => Array.from(data).reduce((m, x) => Math.max(m, Math.abs(x)), 0);

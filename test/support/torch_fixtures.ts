@@ -17,6 +17,8 @@ export interface ExportFixture {
   opset: number;
   folded: Record<string, { parameter: string; transposed: boolean }> | null;
   reference: string;
+  /** Batch norms that the exporter put into evaluation mode in an export for training. */
+  restored?: number;
   dropouts: { node: string; output: string; mask: string; ratio: number }[];
 }
 export interface TrajectoryFixture {

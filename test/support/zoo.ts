@@ -39,6 +39,8 @@ export interface Measurement {
   lossError: number;
   grad: TensorError;
   hvp: TensorError;
+  /** Running statistics after the first pass; error 0 where there are none. */
+  statistics: TensorError;
   /** Each thing that is not as it must be; empty for an export that trains right. */
   problems: string[];
 }
@@ -59,11 +61,17 @@ export async function measure(folder: string, fixture: ExportFixture): Promise<M
   const temporary = mkdtempSync(join(tmpdir(), "curvsam-zoo-"));
   try {
     const out = join(temporary, "package");
-    const report = await patch(file, out, { loss: { kind: "cross-entropy" }, hyper: { lr } });
+    const report = await patch(file, out, {
+      loss: { kind: "cross-entropy" },
+      hyper: { lr },
+      ...(fixture.restored !== undefined && { trainMode: { dropout: 0 } }),
+    });
     const manifest = readManifest(out);
     const problems = namesProblems(manifest, reference);
     if (report.dropouts !== fixture.dropouts.length)
       problems.push(`${report.dropouts} dropouts found, ${fixture.dropouts.length} expected`);
+    if (report.restored.length !== (fixture.restored ?? 0))
+      problems.push(`${report.restored.length} batch norms restored, ${fixture.restored ?? 0} expected`);
     const specs = Object.entries(manifest.parameters);
     transposeReference(
       reference,
@@ -80,6 +88,7 @@ export async function measure(folder: string, fixture: ExportFixture): Promise<M
       lossError: NaN,
       grad: { name: "", error: NaN },
       hvp: { name: "", error: NaN },
+      statistics: { name: "", error: NaN },
       problems,
     };
     if (problems.length === 0) await run(out, manifest, feeds, reference, result);
@@ -105,6 +114,7 @@ function namesProblems(manifest: Manifest, reference: ReadonlyMap<string, Feed>)
 function startingFeeds(out: string, manifest: Manifest, reference: ReadonlyMap<string, Feed>): Map<string, Feed> {
   const feeds = new Map<string, Feed>();
   for (const name of Object.keys(manifest.inputs)) feeds.set(name, must(reference.get(`input/${name}`), name));
+  // Parameters, and the buffers of batch norms.
   SafetensorsFile.using(join(out, weightsFile), (weights) => {
     for (const [name, { shape }] of weights.entries) {
       const data = new Float32Array(weights.bytes(name).slice().buffer);
@@ -144,6 +154,7 @@ async function run(
     result.lossError = Math.abs(result.loss - loss) / loss;
     result.grad = worst(derivativeErrors(got, reference, "grad"));
     result.hvp = worst(derivativeErrors(got, reference, "hvp"));
+    result.statistics = worst(derivativeErrors(got, reference, "next"));
     const taken = await runSession(step, feeds);
     for (const name of Object.keys(manifest.parameters)) {
       const next = must(taken.get(`next/${name}`), `next/${name}`);
@@ -152,7 +163,7 @@ async function run(
     result.lossAfter = (await runSession(hvp, feeds)).get("loss")?.[0] ?? NaN;
     const { problems } = result;
     if (!(result.lossError <= bounds.loss)) problems.push(`loss: error ${result.lossError.toExponential(1)}`);
-    for (const kind of ["grad", "hvp"] as const) {
+    for (const kind of ["grad", "hvp", "statistics"] as const) {
       const { name, error } = result[kind];
       if (!(error <= bounds[kind]))
         problems.push(`${name}: error ${error.toExponential(1)} of ${bounds[kind]} allowed`);
