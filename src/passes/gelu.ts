@@ -1,4 +1,4 @@
-import { Node, type Graph, type Value } from "../ir/graph.js";
+import { Node, type Value } from "../ir/graph.js";
 import type { Pass } from "./pass.js";
 
 /**
