@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { UserError, check } from "../util/assert.js";
+import { check } from "../util/assert.js";
 import { byteLength, dtypeOfCode, type DType } from "../util/dtype.js";
 import { onFile } from "../util/files.js";
 import { sizeOf } from "../util/shape.js";
@@ -162,14 +162,4 @@ function readProperties(bag: Table | null): Map<string, bigint | number | string
   for (const t of bag.tables(floats)) properties.set(t.string(name), t.float32(value));
   for (const t of bag.tables(strings)) properties.set(t.string(name), t.string(value));
   return properties;
-}
-
-/** Whether `path` looks like such a checkpoint; false where it cannot be read. */
-export function isCheckpoint(path: string): boolean {
-  try {
-    return Table.identifier(readFileSync(path)) === checkpointIdentifier;
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    return false;
-  }
 }

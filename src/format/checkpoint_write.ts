@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { Builder } from "flatbuffers";
-import { UserError, check } from "../util/assert.js";
+import { check } from "../util/assert.js";
 import { dtypeCodes } from "../util/dtype.js";
 import { onFile, writeAll, writeAtomically } from "../util/files.js";
 import {
@@ -160,20 +160,18 @@ function group(b: Builder, g: OptimizerGroup): Offset {
 function propertyBag(b: Builder, properties: Checkpoint["properties"]): Offset {
   const { ints, floats, strings } = checkpointFields.propertyBag;
   const fields = checkpointFields.property;
-  const made = { bigint: [] as Offset[], number: [] as Offset[], string: [] as Offset[] };
+  const [ofInts, ofFloats, ofStrings]: [Offset[], Offset[], Offset[]] = [[], [], []];
   for (const [key, value] of properties) {
-    const name = b.createString(key);
-    const text = typeof value === "string" ? b.createString(value) : 0;
-    const set: Field = (to) => {
-      if (typeof value === "bigint") to.addFieldInt64(fields.value, value, 0n);
-      else if (typeof value === "number") to.addFieldFloat32(fields.value, value, 0);
-      else to.addFieldOffset(fields.value, text, 0);
-    };
-    const kind = typeof value;
-    if (kind !== "bigint" && kind !== "number" && kind !== "string") throw new UserError(`property "${key}": ${kind}`);
-    made[kind].push(table(b, 2, [offsetField(fields.name, name), set]));
+    const name = offsetField(fields.name, b.createString(key));
+    if (typeof value === "bigint") {
+      ofInts.push(table(b, 2, [name, (to) => to.addFieldInt64(fields.value, value, 0n)]));
+    } else if (typeof value === "number") {
+      ofFloats.push(table(b, 2, [name, (to) => to.addFieldFloat32(fields.value, value, 0)]));
+    } else {
+      ofStrings.push(table(b, 2, [name, offsetField(fields.value, b.createString(value))]));
+    }
   }
-  const vectors = [vectorOf(b, made.bigint), vectorOf(b, made.number), vectorOf(b, made.string)] as const;
+  const vectors = [vectorOf(b, ofInts), vectorOf(b, ofFloats), vectorOf(b, ofStrings)] as const;
   return table(b, 3, [
     offsetField(ints, vectors[0]),
     offsetField(floats, vectors[1]),

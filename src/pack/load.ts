@@ -46,7 +46,7 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   const model = loadModel(file);
   check(
     !isTrainingGraph(model.graph),
-    `${file}: a training model of ONNX Runtime; its weights lie in the checkpoint of its artifacts: name it with --checkpoint`,
+    `${file}: a training model of ONNX Runtime; curvsam patch takes it together with the checkpoint of its artifacts: name that with --checkpoint`,
   );
   const before = versionsOf(model);
   upgrade(model);

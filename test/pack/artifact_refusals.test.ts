@@ -51,7 +51,11 @@ describe("training artifacts that do not fit are refused in one line", () => {
   });
 
   it("no checkpoint is named", () =>
-    rejects(() => loadSource(gates.training, { loss: { kind: "mse" } }), gates.training, /name it with --checkpoint/));
+    rejects(
+      () => loadSource(gates.training, { loss: { kind: "mse" } }),
+      gates.training,
+      /name that with --checkpoint/,
+    ));
 
   it("the checkpoint is not there", () =>
     rejects(

@@ -3,7 +3,6 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
-import { loadModel, parseModel } from "../../serde/index.js";
 import { must } from "../../util/assert.js";
 import type { Provider, Session } from "./provider.js";
 
@@ -48,7 +47,9 @@ async function load(): Promise<WasmRuntime> {
 async function open(model: string | Uint8Array): Promise<Session> {
   const { InferenceSession: sessions } = await load();
   const bytes = typeof model === "string" ? readFileSync(model) : model;
-  const { graph } = typeof model === "string" ? loadModel(model) : parseModel(model, {});
+  // This binding does not say what inputs are; the file does. Loaded only here: reading ONNX files is no part of training.
+  const { parseModel } = await import("../../serde/index.js");
+  const { graph } = parseModel(bytes, typeof model === "string" ? { file: model } : {});
   let session: WasmSession;
   try {
     session = await sessions.create(new Uint8Array(bytes), { executionProviders: ["wasm"], logSeverityLevel: 4 });
