@@ -23,8 +23,10 @@ const tokenizer = {
   post_processor: null,
   decoder: null,
   model: {
-    type: "WordLevel",
+    type: "WordPiece",
     unk_token: "[UNK]",
+    continuing_subword_prefix: "##",
+    max_input_chars_per_word: 100,
     vocab: Object.fromEntries(["[PAD]", "[UNK]", ...words].map((word, i) => [word, i])),
   },
 };
