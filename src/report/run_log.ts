@@ -58,7 +58,7 @@ function locate(path: string): string {
 function parse(line: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(line);
-    return typeof value === "object" && value !== null && "event" in value ? (value) : null;
+    return typeof value === "object" && value !== null && "event" in value ? value : null;
   } catch {
     return null;
   }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Value} from "../../src/ir/graph.js";
+import type { Value } from "../../src/ir/graph.js";
 import { tensorType } from "../../src/ir/graph.js";
 import { newBuilder } from "../../src/ops/builder.js";
 import { rules } from "../../src/ops/index.js";
