@@ -38,7 +38,7 @@ describe("the README", function () {
 
   it("has commands that run in the order in which they stand", async () => {
     const lines = block("sh").trim().split("\n");
-    expect(lines).to.have.lengthOf(6);
+    expect(lines).to.have.lengthOf(7);
     for (const line of lines) {
       const [program, ...args] = line.split(" ");
       expect(program).to.equal("curvsam");

@@ -12,7 +12,7 @@ const matrix = (rows: number, columns: number) => ({
   tensorType: { elemType: FLOAT, shape: { dim: [{ dimValue: rows }, { dimValue: columns }] } },
 });
 
-/** y = Det(RandomNormalLike(x·w)), and z = x: two nodes of which no derivative is known on one way, none on the other. */
+/** y = Bernoulli(RandomNormalLike(x·w)), and z = x: two nodes of which no derivative is known on one way, none on the other. */
 const opaque = onnx.ModelProto.encode({
   irVersion: 8,
   opsetImport: [{ domain: "", version: 17 }],
@@ -27,7 +27,7 @@ const opaque = onnx.ModelProto.encode({
     node: [
       { name: "/head/MatMul", opType: "MatMul", input: ["x", "head.weight"], output: ["product"] },
       { name: "/head/act/RandomNormalLike", opType: "RandomNormalLike", input: ["product"], output: ["h"] },
-      { name: "/Det", opType: "Det", input: ["h"], output: ["y"] },
+      { name: "/Bernoulli", opType: "Bernoulli", input: ["h"], output: ["y"] },
     ],
   },
 }).finish();
@@ -53,7 +53,7 @@ describe("curvsam check", () => {
       differentiable: false,
       missing: [
         { op: "RandomNormalLike", name: "/head/act/RandomNormalLike", path: "head.act" },
-        { op: "Det", name: "/Det", path: "" },
+        { op: "Bernoulli", name: "/Bernoulli", path: "" },
       ],
     });
     const text = await curvsam(["check", model]);
@@ -61,10 +61,10 @@ describe("curvsam check", () => {
     expect(text.stdout).to.match(
       /opaque\.onnx: not differentiable: 2 nodes without derivatives\n {2}RandomNormalLike /,
     );
-    expect(text.stdout).to.match(/^ {2}Det /m);
+    expect(text.stdout).to.match(/^ {2}Bernoulli /m);
     const patched = await curvsam(["patch", model, "-o", join(folder.path, "out"), "--loss", "mse", "--logits", "y"]);
     expect(patched.code).to.equal(1);
-    expect(patched.stderr).to.match(/^curvsam: [^\n]*RandomNormalLike[^\n]*Det[^\n]*\n$/);
+    expect(patched.stderr).to.match(/^curvsam: [^\n]*RandomNormalLike[^\n]*Bernoulli[^\n]*\n$/);
   });
 
   it("looks only at the way to the outputs that are named", async () => {
