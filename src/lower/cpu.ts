@@ -6,6 +6,7 @@ import type { Graph, Value } from "../ir/graph.js";
 import { dce } from "../passes/dce.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
+import { UserError } from "../util/assert.js";
 import { byteLength } from "../util/dtype.js";
 import { onFile } from "../util/files.js";
 import { sizeOfDim } from "../util/shape.js";
@@ -47,13 +48,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     dce(before.graph);
     before.opsets.set("com.microsoft", 1);
     saveModel(before, formed);
-    const session = await InferenceSession.create(formed, {
-      executionProviders: ["cpu"],
-      graphOptimizationLevel: "extended",
-      optimizedModelFilePath: optimized,
-      logSeverityLevel: 3,
-    });
-    await session.release();
+    await optimize(formed, optimized);
     const model = loadModel(optimized);
     schedule(model.graph, sizesIn(model.graph, sizes));
     saveModel(model, ordered);
@@ -62,6 +57,25 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     for (const temporary of [formed, optimized, ordered]) rmSync(temporary, { force: true });
   }
   return file;
+}
+
+/** Writes `from` as the runtime optimises it to `to`. */
+async function optimize(from: string, to: string): Promise<void> {
+  try {
+    const session = await InferenceSession.create(from, {
+      executionProviders: ["cpu"],
+      graphOptimizationLevel: "extended",
+      optimizedModelFilePath: to,
+      logSeverityLevel: 3,
+    });
+    await session.release();
+  } catch (error) {
+    // All that the runtime says of a file that it could not write.
+    if (error instanceof Error && error.message.includes("serialization failed")) {
+      throw new UserError(`${to}: cannot write: ONNX Runtime could not write the optimised graph; free some space`);
+    }
+    throw error;
+  }
 }
 
 /** Bytes of every value, dynamic dimensions at `sizes`; what is not known is taken to be as large as its node's inputs. */
