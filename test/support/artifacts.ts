@@ -117,11 +117,22 @@ export async function onTrainingKernels(
   };
 }
 
-/** Runs a model, unlowered, on ONNX Runtime's last training build; results by name. */
-export async function onTrainingBuild(
-  model: Model,
-  feeds: ReadonlyMap<string, Feed>,
-): Promise<ReadonlyMap<string, Pick<Tensor, "dims" | "data">>> {
+type Results = ReadonlyMap<string, Pick<Tensor, "dims" | "data">>;
+
+/**
+ * Runs a model, unlowered, on ONNX Runtime's last training build; results by name. On a loaded machine that build at times
+ * traps in a pooling kernel ("function signature mismatch") that otherwise gives its result: another instance tries again.
+ */
+export async function onTrainingBuild(model: Model, feeds: ReadonlyMap<string, Feed>, attempts = 3): Promise<Results> {
+  try {
+    return await runOnce(model, feeds);
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "RuntimeError") || attempts === 1) throw error;
+    return onTrainingBuild(model, feeds, attempts - 1);
+  }
+}
+
+async function runOnce(model: Model, feeds: ReadonlyMap<string, Feed>): Promise<Results> {
   const session = await must(provider.open, "a binding")(serializeModel(model));
   try {
     const given: Record<string, Tensor> = {};
