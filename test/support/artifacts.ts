@@ -1,4 +1,5 @@
 /** Training artifacts of ONNX Runtime: run as they are on its own training kernels, and as the project lowers them. */
+import { fork } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Tensor } from "onnxruntime-node";
@@ -8,12 +9,12 @@ import { gradientGraph } from "../../src/pack/phases.js";
 import type { Source } from "../../src/frontend/objective.js";
 import { trainingPorts } from "../../src/frontend/training_graph.js";
 import { tensorType, type Graph, type Model, type Value } from "../../src/ir/graph.js";
-import { provider } from "../../src/runtime/providers/training_wasm.js";
 import { loadModel, serializeModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
 import { uniform } from "../ops/check_sample.js";
 import type { Feed } from "./run_graph.js";
 import { root, shared } from "./root.js";
+import { runOnTrainingBuild, type TrainingRequest, type TrainingResults } from "./training_process.js";
 
 export interface Artifact {
   name: string;
@@ -117,32 +118,36 @@ export async function onTrainingKernels(
   };
 }
 
-type Results = ReadonlyMap<string, Pick<Tensor, "dims" | "data">>;
-
 /**
- * Runs a model, unlowered, on ONNX Runtime's last training build; results by name. On a loaded machine that build at times
- * traps in a pooling kernel ("function signature mismatch") that otherwise gives its result: another instance tries again.
+ * Runs a model, unlowered, on ONNX Runtime's last training build; results by name. In a process that has run many other things,
+ * that build can trap in a pooling kernel ("function signature mismatch") that gives its result in a new process, in every new
+ * instance there: so a trap is tried once more in a process of its own.
  */
-export async function onTrainingBuild(model: Model, feeds: ReadonlyMap<string, Feed>, attempts = 3): Promise<Results> {
+export async function onTrainingBuild(
+  model: Model,
+  feeds: ReadonlyMap<string, Feed>,
+): Promise<ReadonlyMap<string, Pick<Tensor, "dims" | "data">>> {
+  const given = model.graph.inputs.map((v) => {
+    const { type, dims, data } = toWasm(must(feeds.get(v.name), `a value of ${v.name}`), v.dtype);
+    return [v.name, { type, dims: [...dims], data }] as const;
+  });
+  const outputs = model.graph.outputs.map((v) => v.name);
+  const request = { model: serializeModel(model), feeds: Object.fromEntries(given), outputs };
   try {
-    return await runOnce(model, feeds);
+    return new Map(Object.entries(await runOnTrainingBuild(request)));
   } catch (error) {
-    if (!(error instanceof Error && error.name === "RuntimeError") || attempts === 1) throw error;
-    return onTrainingBuild(model, feeds, attempts - 1);
+    if (!(error instanceof Error && error.name === "RuntimeError")) throw error;
+    return new Map(Object.entries(await inNewProcess(request)));
   }
 }
 
-async function runOnce(model: Model, feeds: ReadonlyMap<string, Feed>): Promise<Results> {
-  const session = await must(provider.open, "a binding")(serializeModel(model));
-  try {
-    const given: Record<string, Tensor> = {};
-    for (const v of model.graph.inputs)
-      given[v.name] = toWasm(must(feeds.get(v.name), `a value of ${v.name}`), v.dtype);
-    const names = model.graph.outputs.map((v) => [v.name, null]);
-    return new Map(Object.entries(await session.run(given, Object.fromEntries(names) as Record<string, null>)));
-  } finally {
-    await session.release();
-  }
+function inNewProcess(request: TrainingRequest): Promise<TrainingResults> {
+  return new Promise((resolve, reject) => {
+    const child = fork(new URL("./training_process.js", import.meta.url), { serialization: "advanced" });
+    child.once("message", resolve as (message: unknown) => void);
+    child.once("exit", (code) => reject(new Error(`the process of the training build ended with ${String(code)}`)));
+    child.send(request);
+  });
 }
 
 /** The kernel of AveragePoolGrad reads the shape of its output off the types in the file, and divides by what is open there. */
