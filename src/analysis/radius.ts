@@ -20,29 +20,40 @@ export function ellipsoidStep(gradient: Vector, d: Vector, radius: number): Vect
 /** d = max(√h, δ): CurvSAM's scale of each coordinate. */
 export const curvatureScale = (h: Vector, floor: number): Vector => h.map((x) => Math.max(Math.sqrt(x), floor));
 
+/** sharpness(ρ), along the gradient and in the ellipsoid. */
+export interface RadiusSharpness {
+  radius: number;
+  uniform: Estimate;
+  ellipsoid: Estimate;
+}
+
 /**
- * sharpness(ρ) = mean over batches b of L_b(w + ε_b) − L_b(w), with ε_b = ρ ĝ_b (Foret et al. 2021), or with `d` the step in
- * CurvSAM's ellipsoid. Batches count alike.
+ * sharpness(ρ) = mean over batches b of L_b(w + ε_b) − L_b(w): `uniform` with ε_b = ρ ĝ_b (Foret et al. 2021), `ellipsoid` with the
+ * step in CurvSAM's ellipsoid of scales `d`. Batches count alike.
  */
 export async function sharpnessAt(
   surface: LossSurface,
   w: Vector,
   radii: readonly number[],
-  d?: Vector,
+  d: Vector,
   each: () => void = () => undefined,
-): Promise<{ radius: number; sharpness: Estimate }[]> {
-  const rises = radii.map((): number[] => []);
+): Promise<RadiusSharpness[]> {
+  const rises = radii.map((radius) => ({ radius, uniform: [] as number[], ellipsoid: [] as number[] }));
   for (let batch = 0; batch < surface.batchCount; batch++) {
     const gradient = await surface.gradient(w, batch);
     const length = norm(gradient);
     const before = await surface.loss(w, batch);
-    for (const [k, radius] of radii.entries()) {
-      const point = d
-        ? moved(w, 1, ellipsoidStep(gradient, d, radius))
-        : moved(w, length > 0 ? radius / length : 0, gradient);
-      rises[k]?.push((await surface.loss(point, batch)) - before);
+    for (const { radius, uniform, ellipsoid } of rises) {
+      const along = moved(w, length > 0 ? radius / length : 0, gradient);
+      uniform.push((await surface.loss(along, batch)) - before);
+      each();
+      ellipsoid.push((await surface.loss(moved(w, 1, ellipsoidStep(gradient, d, radius)), batch)) - before);
       each();
     }
   }
-  return radii.map((radius, k) => ({ radius, sharpness: estimateOf(rises[k] ?? []) }));
+  return rises.map(({ radius, uniform, ellipsoid }) => ({
+    radius,
+    uniform: estimateOf(uniform),
+    ellipsoid: estimateOf(ellipsoid),
+  }));
 }

@@ -2,7 +2,7 @@ import { Rng } from "../util/rng.js";
 import { spectralDensity, type Spectrum } from "./density.js";
 import { landscape, type Landscape } from "./landscape.js";
 import { extremeEigenvalues, type Extremes } from "./lanczos.js";
-import { curvatureScale, sharpnessAt } from "./radius.js";
+import { curvatureScale, sharpnessAt, type RadiusSharpness } from "./radius.js";
 import type { LossSurface } from "./surface.js";
 import { hutchinson, type Estimate } from "./trace.js";
 import { norm, type Vector } from "./vector.js";
@@ -46,7 +46,7 @@ export interface Sharpness {
   eigenvalues: Extremes;
   trace: Estimate;
   /** By radius: the rise along the gradient, and along CurvSAM's step in its ellipsoid. */
-  radii: { radius: number; uniform: Estimate; ellipsoid: Estimate }[];
+  radii: RadiusSharpness[];
   /** Where the ellipsoid's h is from. */
   curvature: "state" | "probes";
   density: Spectrum | null;
@@ -79,8 +79,7 @@ export async function sharpness(
   const { density: spectrum, landscape: plane } = options;
   const density = spectrum ? await spectralDensity(product, w, { ...spectrum, rng: random("density") }) : null;
   const h = options.curvature ?? trace.diagonal.map(Math.abs);
-  const uniform = await sharpnessAt(surface, w, radii, undefined, each);
-  const ellipsoid = await sharpnessAt(surface, w, radii, curvatureScale(h, floor), each);
+  const rises = await sharpnessAt(surface, w, radii, curvatureScale(h, floor), each);
   const layers: Layer[] = [];
   for (const block of surface.blocks) {
     const { name, start: from, end } = block;
@@ -110,11 +109,7 @@ export async function sharpness(
     gradientNorm: norm(await surface.gradient(w)),
     eigenvalues,
     trace: trace.total,
-    radii: radii.map((radius, i) => ({
-      radius,
-      uniform: uniform[i]?.sharpness ?? { mean: NaN, standardError: NaN },
-      ellipsoid: ellipsoid[i]?.sharpness ?? { mean: NaN, standardError: NaN },
-    })),
+    radii: rises,
     curvature: options.curvature ? "state" : "probes",
     density,
     landscape: plane ? await landscape(surface, w, { ...plane, rng: random("landscape") }, each) : null,

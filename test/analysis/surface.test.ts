@@ -120,7 +120,15 @@ describe("a loss surface", () => {
       return (await surface.loss(point, batch)) - (await surface.loss(w, batch));
     });
     const [a = NaN, b = NaN] = await Promise.all(rises);
-    const [{ sharpness: found } = { sharpness: { mean: NaN } }] = await sharpnessAt(surface, w, [radius]);
+    const d = new Float32Array(surface.size).fill(1);
+    const [{ uniform: found, ellipsoid } = { uniform: { mean: NaN }, ellipsoid: { mean: NaN } }] = await sharpnessAt(
+      surface,
+      w,
+      [radius],
+      d,
+    );
+    // Where every scale is 1 the ellipsoid is the ball.
+    expect(ellipsoid.mean).to.be.closeTo(found.mean, 1e-7);
     expect(found.mean).to.be.closeTo((a + b) / 2, 1e-7);
     expect(found.mean).to.be.above(0);
   });
