@@ -1,5 +1,5 @@
 import * as e from "../ops/emit.js";
-import { numbered } from "./hvp.js";
+import { numbered, productsOf } from "./hvp.js";
 import type { Measure } from "./measure.js";
 import { at, globalNorm, mapParams } from "./params.js";
 
@@ -13,9 +13,7 @@ const relativeStep = 1e-3;
 export function finiteDifferenceMeasure(distribution: "normal" | "rademacher", probes = 1, share = 1): Measure {
   const all = [...Array(probes).keys()];
   return {
-    graph: "hvp",
-    probes: all.map((k) => ({ kind: numbered("z", k), distribution })),
-    gives: all.map((k) => ({ kind: numbered("hvp", k) })),
+    ...productsOf(all, distribution),
     emit: (c) => {
       const { b, w } = c;
       const here = c.rows(share);

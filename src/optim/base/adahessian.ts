@@ -5,7 +5,7 @@ import * as e from "../../ops/emit.js";
 import { at, mapParams } from "../arithmetic.js";
 import type { Base, ParameterInfo } from "../part.js";
 import { hyper, hyperOf, ranges } from "../schema.js";
-import { adaptiveStep, averageMeasured, averageOf, averageWeight, measuredDivisor } from "./adaptive.js";
+import { averageMeasured, descendByMeasured, measuredScalars } from "./adaptive.js";
 
 const options = z.object({
   frequency: z.int().positive().default(1).describe("steps between measurements of the Hessian diagonal"),
@@ -47,10 +47,7 @@ export const adahessian: Base<typeof options> = {
       { kind: "adahessian_m", fill: 0 },
       { kind: "adahessian_v", fill: 0, shape: (p) => averagedShape(p, o.spatial ? spatialAxes(p) : []) },
     ],
-    scalars: [
-      { name: "adahessian_c1", fill: 0 },
-      { name: "adahessian_c2", fill: 0 },
-    ],
+    scalars: measuredScalars("adahessian"),
   }),
   gradients: (o) => 2 / o.frequency,
   curvature: (o) => ({
@@ -67,15 +64,7 @@ export const adahessian: Base<typeof options> = {
       return { next: averageMeasured(c, s, "adahessian", squares), diagnostics: new Map() };
     },
   }),
-  descend: (c, o, w, g, s) => {
-    const beta1 = c.hyper("beta1");
-    const m = averageOf(c, beta1, s, "adahessian_m", (name) => at(g, name));
-    const c1 = averageWeight(c, beta1, s, "adahessian_c1");
-    return {
-      next: adaptiveStep(c, w, m, c1, measuredDivisor(c, s, "adahessian", o.hessian_power / 2)),
-      state: { tensors: new Map([["adahessian_m", m]]), scalars: new Map([["adahessian_c1", c1]]) },
-    };
-  },
+  descend: (c, o, w, g, s) => descendByMeasured(c, w, g, s, "adahessian", o.hessian_power / 2),
 };
 
 const averagedShape = ({ shape }: ParameterInfo, axes: readonly number[]): number[] =>

@@ -2,7 +2,7 @@ import type { Value } from "../../ir/graph.js";
 import * as e from "../../ops/emit.js";
 import { must } from "../../util/assert.js";
 import { allFinite, at, ema, mapParams, oneMinus } from "../arithmetic.js";
-import type { Params, State, StepContext } from "../part.js";
+import type { Params, ScalarState, State, StepContext } from "../part.js";
 
 /** β·scalar + (1 − β): the weight that a moving average from zero has gathered, 1 − βᵗ without its cancellation. */
 export function averageWeight({ b }: StepContext, beta: Value, s: State, name: string): Value {
@@ -53,12 +53,7 @@ export function averageMeasured(c: StepContext, s: State, name: string, x: Param
 }
 
 /** (v/c₂)^power + ϵ of what `averageMeasured` keeps; v/c₂ counts as 1 before the first measurement that is finite (ours). */
-export function measuredDivisor(
-  { b, hyper }: StepContext,
-  s: State,
-  name: string,
-  power: number,
-): (name: string) => Value {
+function measuredDivisor({ b, hyper }: StepContext, s: State, name: string, power: number): (name: string) => Value {
   const raised = (x: Value): Value => (power === 0.5 ? e.sqrt(b, x) : e.pow(b, x, e.scalarLike(b, power, x)));
   const c2 = must(s.scalars.get(`${name}_c2`), "the weight of the diagonal");
   const [zero, one] = [e.scalarLike(b, 0, c2), e.scalarLike(b, 1, c2)];
@@ -67,4 +62,28 @@ export function measuredDivisor(
   const rest = e.add(b, hyper("eps"), e.where(b, measured, zero, one));
   const v = must(s.tensors.get(`${name}_v`), "the mean of the diagonal");
   return (parameter) => e.add(b, e.mul(b, raised(at(v, parameter)), factor), rest);
+}
+
+/** The weights that `<name>_m` and `<name>_v` have gathered. */
+export const measuredScalars = (name: string): ScalarState[] => [
+  { name: `${name}_c1`, fill: 0 },
+  { name: `${name}_c2`, fill: 0 },
+];
+
+/** m ← β₁ m + (1 − β₁) g, then w ← (1 − η λ) w − η (m/c₁) / ((v/c₂)^power + ϵ) of what `averageMeasured` keeps. */
+export function descendByMeasured(
+  c: StepContext,
+  w: Params,
+  g: Params,
+  s: State,
+  name: string,
+  power: number,
+): { next: Params; state: State } {
+  const beta1 = c.hyper("beta1");
+  const m = averageOf(c, beta1, s, `${name}_m`, (parameter) => at(g, parameter));
+  const c1 = averageWeight(c, beta1, s, `${name}_c1`);
+  return {
+    next: adaptiveStep(c, w, m, c1, measuredDivisor(c, s, name, power)),
+    state: { tensors: new Map([[`${name}_m`, m]]), scalars: new Map([[`${name}_c1`, c1]]) },
+  };
 }

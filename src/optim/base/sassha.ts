@@ -2,10 +2,10 @@ import { z } from "zod";
 import { signedHutchinson } from "../../curvature/estimator.js";
 import { hvpMeasure } from "../../curvature/hvp.js";
 import * as e from "../../ops/emit.js";
-import { at, mapParams } from "../arithmetic.js";
+import { mapParams } from "../arithmetic.js";
 import type { Base } from "../part.js";
 import { hyper, hyperOf, ranges } from "../schema.js";
-import { adaptiveStep, averageMeasured, averageOf, averageWeight, measuredDivisor } from "./adaptive.js";
+import { averageMeasured, descendByMeasured, measuredScalars } from "./adaptive.js";
 
 const options = z.object({
   frequency: z.int().positive().default(10).describe("steps between measurements of the Hessian diagonal"),
@@ -35,10 +35,7 @@ export const sassha: Base<typeof options> = {
       { kind: "sassha_m", fill: 0 },
       { kind: "sassha_v", fill: 0 },
     ],
-    scalars: [
-      { name: "sassha_c1", fill: 0 },
-      { name: "sassha_c2", fill: 0 },
-    ],
+    scalars: measuredScalars("sassha"),
   }),
   gradients: (o) => 2 / o.frequency,
   curvature: (o) => ({
@@ -50,13 +47,5 @@ export const sassha: Base<typeof options> = {
       return { next: averageMeasured(c, s, "sassha", diagonal), diagnostics: new Map() };
     },
   }),
-  descend: (c, _, w, g, s) => {
-    const beta1 = c.hyper("beta1");
-    const m = averageOf(c, beta1, s, "sassha_m", (name) => at(g, name));
-    const c1 = averageWeight(c, beta1, s, "sassha_c1");
-    return {
-      next: adaptiveStep(c, w, m, c1, measuredDivisor(c, s, "sassha", 0.5)),
-      state: { tensors: new Map([["sassha_m", m]]), scalars: new Map([["sassha_c1", c1]]) },
-    };
-  },
+  descend: (c, _, w, g, s) => descendByMeasured(c, w, g, s, "sassha", 0.5),
 };
