@@ -14,7 +14,7 @@ import { outputsOf } from "../reference/evaluate.js";
 import { dampedInverses, Kfac, type Rows } from "../reference/kfac.js";
 import { Sam, type Vectors } from "../reference/optimizers.js";
 import { rejects } from "../support/rejects.js";
-import { threeLayers } from "../support/three_layers.js";
+import { threeLayers, threeLayersBatch } from "../support/three_layers.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 import { twoLayers } from "../support/two_layers.js";
 
@@ -166,23 +166,7 @@ describe("K-FAC in float64 against a reference by eigendecompositions", () => {
 
 describe("K-FAC on layers of every kind", () => {
   const source = findSource(threeLayers(), { loss: { kind: "mse" } });
-  const batch = (t: number): Feeds => ({
-    ids: array(
-      "int64",
-      [4, 3],
-      Array.from({ length: 12 }, (_, i) => (i * i + t) % 5),
-    ),
-    images: array(
-      "float32",
-      [4, 2, 5, 4],
-      Array.from({ length: 160 }, (_, i) => Math.sin(2.3 * i + t)),
-    ),
-    labels: array(
-      "float32",
-      [4, 2],
-      Array.from({ length: 8 }, (_, i) => Math.cos(0.7 * i - t)),
-    ),
-  });
+  const batch = (t: number): Feeds => threeLayersBatch(t, (i) => (i * i + t) % 5);
   const layers = [...parameterInfos(source).values()].flatMap(({ name, layer }) =>
     layer?.weight === name ? [layer] : [],
   );

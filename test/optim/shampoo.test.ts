@@ -6,28 +6,12 @@ import { array } from "../reference/array.js";
 import { Sam, type Vectors } from "../reference/optimizers.js";
 import { Shampoo, type ShampooOptions } from "../reference/shampoo.js";
 import { rejects } from "../support/rejects.js";
-import { threeLayers } from "../support/three_layers.js";
+import { threeLayers, threeLayersBatch } from "../support/three_layers.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 
 const source = findSource(threeLayers(), { loss: { kind: "mse" } });
 
-const batch = (t: number): Feeds => ({
-  ids: array(
-    "int64",
-    [4, 3],
-    Array.from({ length: 12 }, (_, i) => (i * i + 3 * t) % 7),
-  ),
-  images: array(
-    "float32",
-    [4, 2, 5, 4],
-    Array.from({ length: 160 }, (_, i) => Math.sin(2.3 * i + t)),
-  ),
-  labels: array(
-    "float32",
-    [4, 2],
-    Array.from({ length: 8 }, (_, i) => Math.cos(0.7 * i - t)),
-  ),
-});
+const batch = (t: number): Feeds => threeLayersBatch(t, (i) => (i * i + 3 * t) % 7);
 
 const near = (got: Vectors, want: Vectors, tolerance: number, what: string): void =>
   got.forEach((x, k) => x.forEach((v, i) => expect(v, what).to.be.closeTo(want[k]?.[i] ?? NaN, tolerance)));

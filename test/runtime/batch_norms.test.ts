@@ -7,13 +7,14 @@ import { newModel, type Graph } from "../../src/ir/graph.js";
 import { exportModel } from "../../src/pack/export.js";
 import { patch } from "../../src/pack/patch.js";
 import type { Feeds } from "../../src/runtime/batch.js";
-import { Engine } from "../../src/runtime/engine.js";
+import type { Engine } from "../../src/runtime/engine.js";
 import type { EngineOptions } from "../../src/runtime/options.js";
 import { loadModel, saveModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
 import { Rng } from "../../src/util/rng.js";
 import { array } from "../reference/array.js";
 import { evaluate } from "../reference/evaluate.js";
+import { engines } from "../support/engines.js";
 import { batchNormNet } from "../support/batch_norms.js";
 
 const statistics = ["bn1.running_mean", "bn1.running_var", "bn2.running_mean", "bn2.running_var"];
@@ -45,7 +46,6 @@ function moved(graph: Graph, batch: ReturnType<typeof images>, old: Record<strin
 
 describe("batch norms in training mode", () => {
   let folder: string;
-  let opened: Engine[] = [];
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "curvsam-norms-"));
     saveModel(newModel(batchNormNet()), join(folder, "model.onnx"));
@@ -58,15 +58,8 @@ describe("batch norms in training mode", () => {
     await patch(join(folder, "model.onnx"), join(folder, "frozen"), { ...options, batchNormStatistics: "freeze" });
   });
   after(() => rmSync(folder, { recursive: true }));
-  afterEach(async () => {
-    for (const engine of opened) await engine.close();
-    opened = [];
-  });
-  const open = async (name: string, options: EngineOptions = {}): Promise<Engine> => {
-    const engine = await Engine.open(join(folder, name), { threads: 1, seed: 5, ...options });
-    opened.push(engine);
-    return engine;
-  };
+  const openEngine = engines({ threads: 1, seed: 5 });
+  const open = (name: string, options: EngineOptions = {}): Promise<Engine> => openEngine(join(folder, name), options);
   const read = (engine: Engine): Record<string, Float32Array> =>
     Object.fromEntries(Object.entries(engine.read(statistics)).map(([k, v]) => [k, v.data as Float32Array]));
   const expectClose = (a: Record<string, ArrayLike<number>>, b: Record<string, ArrayLike<number>>): void => {

@@ -1,11 +1,12 @@
 import { expect } from "chai";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { Engine } from "../../src/runtime/engine.js";
+import type { Engine } from "../../src/runtime/engine.js";
 import type { EngineOptions } from "../../src/runtime/options.js";
 import type { HostTensor } from "../../src/runtime/tensors.js";
 import { UserError } from "../../src/util/assert.js";
 import { draw } from "../../src/util/draw.js";
+import { engines } from "../support/engines.js";
 import { refusal } from "../support/refusal.js";
 import { features, logisticBatch, logisticPackage, type LogisticBatch } from "../support/logistic.js";
 
@@ -14,20 +15,12 @@ const bytes = (tensors: Record<string, HostTensor>) =>
 
 describe("engine", () => {
   let folder: string;
-  const open = async (options: EngineOptions = {}) => {
-    const engine = await Engine.open(folder, { threads: 1, ...options });
-    opened.push(engine);
-    return engine;
-  };
-  let opened: Engine[] = [];
+  const openEngine = engines({ threads: 1 });
+  const open = (options: EngineOptions = {}): Promise<Engine> => openEngine(folder, options);
   before(() => {
     folder = logisticPackage();
   });
   after(() => rmSync(folder, { recursive: true }));
-  afterEach(async () => {
-    for (const engine of opened) await engine.close();
-    opened = [];
-  });
   const everything = (engine: Engine) =>
     bytes(engine.read([...Object.keys(engine.manifest.parameters), ...Object.keys(engine.manifest.state)]));
 

@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { patch } from "../../src/pack/patch.js";
 import type { Feeds } from "../../src/runtime/batch.js";
-import { Engine } from "../../src/runtime/engine.js";
+import type { Engine } from "../../src/runtime/engine.js";
 import type { EngineOptions } from "../../src/runtime/options.js";
 import type { HostTensor } from "../../src/runtime/tensors.js";
 import { Rng } from "../../src/util/rng.js";
+import { engines } from "../support/engines.js";
 import { folder as exports } from "../support/torch_fixtures.js";
 import { refusal } from "../support/refusal.js";
 
@@ -43,16 +44,8 @@ describe("packages of a real export", () => {
     await make("plain", "roberta-eval-torchscript17.onnx", 2);
   });
   after(() => rmSync(folder, { recursive: true }));
-  let opened: Engine[] = [];
-  afterEach(async () => {
-    for (const engine of opened) await engine.close();
-    opened = [];
-  });
-  const open = async (name: string, options: EngineOptions = {}) => {
-    const engine = await Engine.open(join(folder, name), { threads: 1, seed: 3, ...options });
-    opened.push(engine);
-    return engine;
-  };
+  const openEngine = engines({ threads: 1, seed: 3 });
+  const open = (name: string, options: EngineOptions = {}): Promise<Engine> => openEngine(join(folder, name), options);
   const everything = (engine: Engine): Record<string, HostTensor> =>
     engine.read([...Object.keys(engine.manifest.parameters), ...Object.keys(engine.manifest.state)]);
 

@@ -6,12 +6,13 @@ import { newModel } from "../../src/ir/graph.js";
 import { compose } from "../../src/optim/compose.js";
 import { findSource } from "../../src/frontend/source.js";
 import { patch } from "../../src/pack/patch.js";
-import { Engine } from "../../src/runtime/engine.js";
+import type { Engine } from "../../src/runtime/engine.js";
 import type { Feeds } from "../../src/runtime/batch.js";
 import type { EngineOptions } from "../../src/runtime/options.js";
 import { saveModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
 import { array } from "../reference/array.js";
+import { engines } from "../support/engines.js";
 import { threeLayers } from "../support/three_layers.js";
 import { Trainer } from "../support/trainer.js";
 import { relativeError } from "../support/run_graph.js";
@@ -50,7 +51,6 @@ const cases = {
 
 describe("preconditioners in the runtime", () => {
   let folder: string;
-  let opened: Engine[] = [];
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), "curvsam-preconditioners-"));
     const model = join(folder, "model.onnx");
@@ -64,15 +64,8 @@ describe("preconditioners in the runtime", () => {
     }
   });
   after(() => rmSync(folder, { recursive: true }));
-  afterEach(async () => {
-    for (const engine of opened) await engine.close();
-    opened = [];
-  });
-  const open = async (name: string, options: EngineOptions = {}): Promise<Engine> => {
-    const engine = await Engine.open(join(folder, name), { threads: 1, seed: 5, ...options });
-    opened.push(engine);
-    return engine;
-  };
+  const openEngine = engines({ threads: 1, seed: 5 });
+  const open = (name: string, options: EngineOptions = {}): Promise<Engine> => openEngine(join(folder, name), options);
 
   for (const name of ["shampoo", "kfac"] as const) {
     it(`${name}: fused, in phases and over micro-batches, 8 steps equal those in float64 to 1e-4`, async () => {

@@ -1,6 +1,7 @@
 import { float, int, ints, tensorType, Value, type Graph } from "../../src/ir/graph.js";
 import { Tensor } from "../../src/ir/tensor.js";
 import { newBuilder } from "../../src/ops/builder.js";
+import { array, type Array64 } from "../reference/array.js";
 
 /**
  * A layer of each kind that has Kronecker factors, with what surrounds them: ids → embedding → sum; images → convolution →
@@ -40,4 +41,22 @@ export function threeLayers(): Graph {
   const weight = b.op("Transpose", [parameter("head.weight", [2, 4])], { perm: ints([1, 0]) });
   b.output(b.op("Add", [b.op("MatMul", [sum, weight]), parameter("head.bias", [2])]), "logits");
   return b.graph;
+}
+
+/** Batch `t` of four rows for `threeLayers`; `id` gives the i-th id. */
+export function threeLayersBatch(t: number, id: (i: number) => number): Record<string, Array64> {
+  const values = (length: number, f: (i: number) => number): number[] => Array.from({ length }, (_, i) => f(i));
+  return {
+    ids: array("int64", [4, 3], values(12, id)),
+    images: array(
+      "float32",
+      [4, 2, 5, 4],
+      values(160, (i) => Math.sin(2.3 * i + t)),
+    ),
+    labels: array(
+      "float32",
+      [4, 2],
+      values(8, (i) => Math.cos(0.7 * i - t)),
+    ),
+  };
 }
