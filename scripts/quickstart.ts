@@ -24,7 +24,7 @@ import { usualMeasure } from "../src/train/measures.js";
 import { argmaxRows } from "../src/train/metrics.js";
 import { schedule } from "../src/train/schedules.js";
 import { check, UserError } from "../src/util/assert.js";
-import { writeAll, writeAtomically } from "../src/util/files.js";
+import { writeFileAtomically } from "../src/util/files.js";
 import { readMail, type Mail } from "./mail.js";
 
 export interface QuickstartOptions {
@@ -142,9 +142,9 @@ export async function quickstart(options: QuickstartOptions): Promise<Quickstart
     );
 
     const drawing = await curves.draw(`ρ = ${hyper.rho}, curvature refreshed every 5 steps; ${train.length} messages`);
-    const drawn = { "curves.svg": Buffer.from(drawing.svg), "curves.png": drawing.png };
+    const drawn = { "curves.svg": drawing.svg, "curves.png": drawing.png };
     for (const [name, bytes] of Object.entries(drawn)) {
-      writeAtomically(join(out, name), (fd) => writeAll(fd, bytes));
+      writeFileAtomically(join(out, name), bytes);
     }
     say(`curves    ${shown("curves.svg")}, ${shown("curves.png")}`);
     return { before, after, heldOut: heldOut.length, ...comparison };

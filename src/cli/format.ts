@@ -2,7 +2,8 @@
 export const grouped = (n: number): string => n.toLocaleString("en-US");
 
 /** `1 node`, `2 nodes`. */
-export const counted = (n: number, noun: string): string => `${grouped(n)} ${noun}${n === 1 ? "" : "s"}`;
+export const counted = (n: number, noun: string, plural = `${noun}s`): string =>
+  `${grouped(n)} ${n === 1 ? noun : plural}`;
 
 /** Bytes as people read them: `17.6 MB`. */
 export function bytes(n: number): string {

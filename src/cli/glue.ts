@@ -6,7 +6,7 @@ import { patch } from "../pack/patch.js";
 import { PackageRuntime } from "../runtime/runtime.js";
 import { readPart } from "../tasks/glue/data.js";
 import { downloadTask } from "../tasks/glue/download.js";
-import { predictionTable, submissionTable, writeJson, writeSubmission, writeText } from "../tasks/glue/files.js";
+import { predictionTable, submissionTable, writeJson, writeSubmission } from "../tasks/glue/files.js";
 import { meanOf, taskScore } from "../tasks/glue/metrics.js";
 import { batchesOf, checkHead, evaluatePart, measureOf, predictPart } from "../tasks/glue/run.js";
 import { glueTask, glueTasks, type GlueTask, type Part } from "../tasks/glue/tasks.js";
@@ -14,7 +14,7 @@ import { readCheckpoint } from "../train/checkpoints.js";
 import { fit } from "../train/fit.js";
 import { schedule, type ScheduleName } from "../train/schedules.js";
 import { check } from "../util/assert.js";
-import { onFile } from "../util/files.js";
+import { onFile, writeFileAtomically } from "../util/files.js";
 import type { Context } from "./context.js";
 import { embeddingRows } from "./dataset.js";
 import { UsageError } from "./failure.js";
@@ -130,7 +130,6 @@ class TaskRun {
   /** Null where the user stopped it. */
   async run(): Promise<TaskResult | null> {
     const { flags, task, folder } = this;
-    const training = flags.do_train && task.train !== null;
     this.prepareFolder();
     const data = await this.dataFolder();
     const model = await this.openPackage();
@@ -142,8 +141,8 @@ class TaskRun {
       const maxLength = Math.min(flags.max_seq_length, positions ?? flags.max_seq_length);
       const embedding = rows === undefined ? {} : { embeddingSize: rows };
       const tokenizer = await Tokenizer.open(flags.tokenizer, { maxLength, ...embedding });
-      if (training) {
-        if (!(await this.train(runtime, tokenizer, data))) return null;
+      if (flags.do_train && task.train) {
+        if (!(await this.train(runtime, tokenizer, data, task.train))) return null;
       } else if (typeof flags.resume_from_checkpoint === "string") {
         await loadWeights(runtime, weightsAt(flags.resume_from_checkpoint));
       }
@@ -203,10 +202,9 @@ class TaskRun {
   }
 
   /** Whether training came to its end. */
-  private async train(runtime: PackageRuntime, tokenizer: Tokenizer, data: string): Promise<boolean> {
+  private async train(runtime: PackageRuntime, tokenizer: Tokenizer, data: string, part: Part): Promise<boolean> {
     const { flags, task, folder, context } = this;
     const { manifest } = runtime;
-    const part = task.train ?? { name: task.name, file: "train.tsv", split: "train" };
     const examples = await readPart(data, task, part, { labelled: true, most: flags.max_train_samples });
     const batchSize = flags.per_device_train_batch_size;
     const train = batchesOf(manifest, examples, tokenizer, { batchSize, shuffle: true, seed: flags.seed });
@@ -312,7 +310,7 @@ class TaskRun {
       const source = batchesOf(runtime.manifest, examples, tokenizer, { batchSize: flags.per_device_eval_batch_size });
       const predictions = await predictPart(runtime, task, source, context.signal);
       if (!predictions) return null;
-      writeText(join(folder, `predict_results_${part.name}.txt`), predictionTable(task, predictions));
+      writeFileAtomically(join(folder, `predict_results_${part.name}.txt`), predictionTable(task, predictions));
       if (part.submission !== undefined) tables.set(part.submission, submissionTable(task, predictions));
     }
     return tables;

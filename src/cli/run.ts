@@ -7,7 +7,7 @@ import type { PackageRuntime } from "../runtime/runtime.js";
 import { allocate, bytesOf, type HostTensor } from "../runtime/tensors.js";
 import { stateFile } from "../train/checkpoints.js";
 import { UserError, check } from "../util/assert.js";
-import { onFile, writeAll, writeAtomically } from "../util/files.js";
+import { onFile, writeFileAtomically } from "../util/files.js";
 import { sizeOf } from "../util/shape.js";
 
 /** How text files are read; `train` keeps it in the run's folder, so that `eval` reads alike without being told. */
@@ -72,8 +72,7 @@ export class RunFolder {
   }
 
   writeSettings(settings: DataSettings): void {
-    const bytes = Buffer.from(`${JSON.stringify(settings, null, 2)}\n`);
-    writeAtomically(this.settings, (fd) => writeAll(fd, bytes));
+    writeFileAtomically(this.settings, `${JSON.stringify(settings, null, 2)}\n`);
   }
 }
 

@@ -5,7 +5,7 @@ import { smoothedDensity } from "../analysis/density.js";
 import { lineChart } from "../report/chart.js";
 import type { Drawing } from "../report/draw.js";
 import { drawHeatMap } from "../report/heat_map.js";
-import { writeAll, writeAtomically } from "../util/files.js";
+import { writeFileAtomically } from "../util/files.js";
 import { writeFolderAtomically } from "../util/folder.js";
 
 const reportFile = "sharpness.json";
@@ -14,8 +14,7 @@ const reportFile = "sharpness.json";
 export async function writeSharpness(result: Sharpness, folder: string, force: boolean): Promise<void> {
   const mayReplace = force ? (existing: string) => existsSync(join(existing, reportFile)) : undefined;
   await writeFolderAtomically(folder, mayReplace, async (temporary) => {
-    const write = (name: string, data: string | Uint8Array): void =>
-      writeAtomically(join(temporary, name), (fd) => writeAll(fd, Buffer.from(data)));
+    const write = (name: string, data: string | Uint8Array): void => writeFileAtomically(join(temporary, name), data);
     const picture = ({ svg, png }: Drawing, name: string): void => {
       write(`${name}.svg`, svg);
       write(`${name}.png`, png);

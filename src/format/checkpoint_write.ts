@@ -1,8 +1,7 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { Builder } from "flatbuffers";
-import { check } from "../util/assert.js";
 import { dtypeCodes } from "../util/dtype.js";
-import { onFile, writeAll, writeAtomically } from "../util/files.js";
+import { onFile, readFully, writeAll, writeAtomically, writeFileAtomically } from "../util/files.js";
 import {
   checkpointFields,
   checkpointIdentifier,
@@ -56,7 +55,7 @@ export function writeCheckpoint(path: string, checkpoint: Checkpoint, externalAb
   ]);
   b.finish(root, checkpointIdentifier);
   const bytes = b.asUint8Array();
-  writeAtomically(path, (fd) => writeAll(fd, bytes));
+  writeFileAtomically(path, bytes);
 }
 
 const lengthOf = ({ data }: CheckpointTensor): number =>
@@ -70,11 +69,7 @@ export function bytesOf({ name, data }: CheckpointTensor): Uint8Array {
     const bytes = new Uint8Array(length);
     const fd = openSync(file, "r");
     try {
-      for (let done = 0; done < length;) {
-        const n = readSync(fd, bytes, done, Math.min(length - done, 1 << 30), offset + done);
-        check(n > 0, `${file}: it ends within tensor "${name}"; the file is truncated`);
-        done += n;
-      }
+      readFully(fd, bytes, offset, () => `${file}: it ends within tensor "${name}"; the file is truncated`);
     } finally {
       closeSync(fd);
     }

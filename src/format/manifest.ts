@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UserError, check } from "../util/assert.js";
 import { dtypeCodes, type DType } from "../util/dtype.js";
-import { onFile, writeAll, writeAtomically } from "../util/files.js";
+import { onFile, writeFileAtomically } from "../util/files.js";
 
 /**
  * manifest.json of a training package, version 1. The format grows only by addition: a reader ignores keys that it does
@@ -214,7 +214,7 @@ export function readManifest(folder: string): Manifest {
 export function writeManifest(folder: string, manifest: ManifestInput): void {
   const path = join(folder, manifestFile);
   const text = `${JSON.stringify(parseManifest(manifest, path), null, 2)}\n`;
-  writeAtomically(path, (fd) => writeAll(fd, Buffer.from(text)));
+  writeFileAtomically(path, text);
 }
 
 /** The fused graph of step `t`. */

@@ -1,7 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { UserError, check } from "../util/assert.js";
 import { byteLength, type DType } from "../util/dtype.js";
-import { onFile, writeAll, writeAtomically } from "../util/files.js";
+import { onFile, readFully, writeAll, writeAtomically } from "../util/files.js";
 import { sizeOf } from "../util/shape.js";
 
 /**
@@ -161,7 +161,7 @@ export class SafetensorsFile {
     );
     const fd = this.fd;
     check(fd !== null, `${this.path}: read after it was closed`);
-    onFile(this.path, "read", () => readFully(this.path, fd, target, offset));
+    onFile(this.path, "read", () => read(this.path, fd, target, offset));
   }
 
   close(): void {
@@ -170,13 +170,8 @@ export class SafetensorsFile {
   }
 }
 
-function readFully(path: string, fd: number, target: Uint8Array, offset: number): void {
-  for (let done = 0; done < target.byteLength;) {
-    const n = readSync(fd, target, done, Math.min(target.byteLength - done, 1 << 30), offset + done);
-    check(n > 0, `${path}: it ends at byte ${offset + done}; the file is truncated`);
-    done += n;
-  }
-}
+const read = (path: string, fd: number, target: Uint8Array, offset: number): void =>
+  readFully(fd, target, offset, (byte) => `${path}: it ends at byte ${byte}; the file is truncated`);
 
 interface Header {
   entries: Map<string, TensorEntry>;
@@ -187,13 +182,13 @@ function readHeader(path: string, fd: number): Header {
   const fileSize = fstatSync(fd).size;
   check(fileSize >= 8, `${path}: ${fileSize} bytes are no safetensors file; it is truncated`);
   const head = Buffer.alloc(8);
-  readFully(path, fd, head, 0);
+  read(path, fd, head, 0);
   const size = head.readBigUInt64LE(0);
   check(size <= BigInt(maxHeader), `${path}: a header of ${size} bytes; this is not a safetensors file`);
   const start = 8 + Number(size);
   check(start <= fileSize, `${path}: the header ends at byte ${start} of ${fileSize}; the file is truncated`);
   const text = Buffer.alloc(Number(size));
-  readFully(path, fd, text, 8);
+  read(path, fd, text, 8);
   const header = parseHeader(path, text.toString("utf8"));
   const metadata = new Map<string, string>();
   const entries = new Map<string, TensorEntry>();

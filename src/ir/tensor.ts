@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { check, invariant } from "../util/assert.js";
 import { byteLength, type DType } from "../util/dtype.js";
+import { readFully } from "../util/files.js";
 import { bfloatToNumber, halfToNumber } from "../util/half.js";
 import { sizeOf } from "../util/shape.js";
 
@@ -70,11 +71,7 @@ export class Tensor {
         fstatSync(fd).size >= offset + length,
         `${file}: external data ends before byte ${offset + length}; the file is truncated`,
       );
-      for (let done = 0; done < length;) {
-        const n = readSync(fd, buffer, done, Math.min(length - done, 1 << 30), offset + done);
-        check(n > 0, `${file}: external data ended while reading`);
-        done += n;
-      }
+      readFully(fd, buffer, offset, () => `${file}: external data ended while reading`);
     } finally {
       closeSync(fd);
     }

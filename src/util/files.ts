@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { UserError } from "./assert.js";
 
 const reasons: Record<string, string> = {
@@ -38,6 +38,15 @@ export function onFile<T>(path: string, action: "read" | "write", body: () => T)
   }
 }
 
+/** Fills `target` with the file's bytes from `offset` on; where the file ends before, throws a `UserError` of `ended(byte)`. */
+export function readFully(fd: number, target: Uint8Array, offset: number, ended: (byte: number) => string): void {
+  for (let done = 0; done < target.byteLength;) {
+    const n = readSync(fd, target, done, Math.min(target.byteLength - done, 1 << 30), offset + done);
+    if (n === 0) throw new UserError(ended(offset + done));
+    done += n;
+  }
+}
+
 /** Writes all of `bytes` at the file's current position. */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.byteLength;) {
@@ -68,3 +77,7 @@ export function writeAtomically(path: string, write: (fd: number) => void): void
     }
   });
 }
+
+/** Writes a file whole or not at all (see `writeAtomically`). */
+export const writeFileAtomically = (path: string, content: string | Uint8Array): void =>
+  writeAtomically(path, (fd) => writeAll(fd, typeof content === "string" ? Buffer.from(content) : content));

@@ -2,7 +2,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
-import { onFile, writeAll, writeAtomically } from "../../util/files.js";
+import { onFile, writeFileAtomically } from "../../util/files.js";
 import type { CommandBuilder } from "../context.js";
 import { columns } from "../format.js";
 
@@ -46,7 +46,7 @@ export const command: CommandBuilder = (context) =>
         const title = runs.length === 1 ? `Run ${names[0] ?? ""}` : names.join(" and ");
         const environment = `curvsam ${version}, Node ${process.versions.node}, ${process.platform} ${process.arch}`;
         const html = await htmlReport(title, runs, environment);
-        writeAtomically(flags.output, (fd) => writeAll(fd, Buffer.from(html)));
+        writeFileAtomically(flags.output, html);
       }
       if (flags.tensorboard !== undefined) {
         const { eventFile } = await import("../../report/tensorboard.js");
@@ -55,7 +55,7 @@ export const command: CommandBuilder = (context) =>
           onFile(folder, "write", () => mkdirSync(folder, { recursive: true }));
           const time = Math.floor(statSync(log.path).mtimeMs / 1000 - log.seconds);
           const bytes = eventFile(log, time);
-          writeAtomically(join(folder, `events.out.tfevents.${time}.${hostname()}`), (fd) => writeAll(fd, bytes));
+          writeFileAtomically(join(folder, `events.out.tfevents.${time}.${hostname()}`), bytes);
         }
       }
       const rows = summaryRows(runs);

@@ -175,7 +175,7 @@ const between = ({ mean, standardError }: { mean: number; standardError: number 
 function listing(result: Sharpness): string[] {
   const { eigenvalues } = result;
   const lines = [
-    `${grouped(result.parameters)} parameters, ${counted(result.batches, "batch").replace(/batchs$/, "batches")}: ` +
+    `${grouped(result.parameters)} parameters, ${counted(result.batches, "batch", "batches")}: ` +
       `loss ${shown(result.loss)}, gradient norm ${shown(result.gradientNorm)}`,
     `largest eigenvalues ${eigenvalues.largest.map(({ value }) => shown(value)).join(", ")}; smallest ${shown(eigenvalues.smallest.value)}` +
       (eigenvalues.converged ? "" : " (not converged: more --steps)"),

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../util/assert.js";
-import { onFile, writeAll, writeAtomically } from "../../util/files.js";
+import { onFile, writeFileAtomically } from "../../util/files.js";
 import type { GlueTask, Part } from "./tasks.js";
 
 const dataset = "nyu-mll/glue";
@@ -39,7 +39,7 @@ export async function downloadTask(
     if (!blob)
       throw new UserError(`${dataset}/${path}: the hub does not have this file; name the data with --data_dir`);
     const bytes = new Uint8Array(await blob.arrayBuffer());
-    writeAtomically(join(target, name), (fd) => writeAll(fd, bytes));
+    writeFileAtomically(join(target, name), bytes);
     each?.(path);
   }
 }

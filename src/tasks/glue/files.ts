@@ -1,12 +1,9 @@
 import { zipSync } from "fflate";
-import { writeAll, writeAtomically } from "../../util/files.js";
+import { writeFileAtomically } from "../../util/files.js";
 import type { GlueTask } from "./tasks.js";
 
-/** Writes a file whole or not at all. */
-export const writeText = (path: string, text: string): void =>
-  writeAtomically(path, (fd) => writeAll(fd, Buffer.from(text)));
-
-export const writeJson = (path: string, value: unknown): void => writeText(path, `${JSON.stringify(value, null, 4)}\n`);
+export const writeJson = (path: string, value: unknown): void =>
+  writeFileAtomically(path, `${JSON.stringify(value, null, 4)}\n`);
 
 /** A number as `run_glue.py` writes predictions of a regression. */
 const score = (value: number): string => value.toFixed(3);
@@ -26,5 +23,5 @@ export function writeSubmission(path: string, tables: ReadonlyMap<string, string
   const entries = [...tables].map(([name, text]) => [name, new TextEncoder().encode(text)] as const);
   // A date of its own would make equal submissions differ.
   const zip = zipSync(Object.fromEntries(entries), { mtime: new Date("1980-01-01T00:00:00") });
-  writeAtomically(path, (fd) => writeAll(fd, zip));
+  writeFileAtomically(path, zip);
 }
