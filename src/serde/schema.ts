@@ -172,6 +172,7 @@ message ModelProto {
 
 const root = protobuf.parse(schema, new protobuf.Root()).root.resolveAll();
 const modelType = root.lookupType("onnx.ModelProto");
+const tensorType = root.lookupType("onnx.TensorProto");
 
 export const AttributeType = onnxProto.onnx.AttributeProto.AttributeType;
 /** `TensorProto.data_location`. */
@@ -183,3 +184,6 @@ export const decodeModel = (bytes: Uint8Array): ModelProto =>
   modelType.decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)) as unknown as ModelProto;
 
 export const encodeModel = (message: object): Uint8Array => modelType.encode(message).finish();
+
+/** A tensor's message, or fields to be appended to one: appended fields count as its own. */
+export const encodeTensor = (message: object): Uint8Array => tensorType.encode(message).finish();
