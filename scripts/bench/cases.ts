@@ -5,6 +5,8 @@ export interface Case {
   config: Readonly<Record<string, string | number>>;
   batch: number;
   sequence: number;
+  /** Whether the memory of one machine holds all contenders at once; if not, those of one optimizer run before those of the next. */
+  together: boolean;
 }
 
 const bert = { model_type: "bert", hidden_dropout_prob: 0, attention_probs_dropout_prob: 0, num_labels: 2 };
@@ -23,6 +25,7 @@ export const cases = {
     },
     batch: 16,
     sequence: 64,
+    together: true,
   },
   minilm: {
     title: "MiniLM-L6 (vocabulary 30,522)",
@@ -35,6 +38,7 @@ export const cases = {
     },
     batch: 16,
     sequence: 64,
+    together: true,
   },
   "roberta-base": {
     title: "RoBERTa-base",
@@ -49,6 +53,7 @@ export const cases = {
     },
     batch: 8,
     sequence: 128,
+    together: false,
   },
 } satisfies Record<string, Case>;
 

@@ -5,7 +5,7 @@
  *
  * Every contender is a process of its own; they take steps in turn, so that whatever else the machine does hits all alike. `--python`
  * names a Python that has PyTorch and transformers; without one only our rows are measured, and models must lie in the work
- * folder already. `--prepare` exports, patches and fills compilation caches, and measures nothing: for when the time
+ * folder already. `--ort-python` names one that has ONNX Runtime's training build (ort_training.py). `--prepare` exports, patches and fills compilation caches, and measures nothing: for when the time
  * on an idle machine is short. Results of other cases in the JSON file are kept.
  */
 import { execFileSync, spawn } from "node:child_process";
@@ -35,6 +35,7 @@ interface Options {
   threads: number;
   work: string;
   python: string | null;
+  ortPython: string | null;
   prepare: boolean;
 }
 
@@ -46,6 +47,7 @@ function readOptions(): Options {
       threads: { type: "string", default: "2" },
       work: { type: "string", default: join(root, "build", "bench") },
       python: { type: "string", default: "python3" },
+      "ort-python": { type: "string" },
       prepare: { type: "boolean", default: false },
     },
   });
@@ -61,6 +63,7 @@ function readOptions(): Options {
     threads,
     work: join(values.work, name),
     python: usablePython(values.python),
+    ortPython: values["ort-python"] ?? null,
     prepare: values.prepare,
   };
 }
@@ -84,7 +87,13 @@ async function prepare({ name, work, python, prepare: anew }: Options): Promise<
   if (!existsSync(model)) {
     check(python !== null, `${model}: absent, and making it takes PyTorch; give a Python with --python`);
     const exporter = join(root, "scripts", "export_hf.py");
-    execFileSync(python, [exporter, "--config", config, "--out", work, "--mode", "train"], { stdio: "inherit" });
+    const exported = (out: string, ...more: string[]) =>
+      execFileSync(python, [exporter, "--config", config, "--out", out, "--mode", "train", ...more], {
+        stdio: "inherit",
+      });
+    exported(work);
+    // The training build takes no LayerNormalization of the standard: it has one of its own.
+    exported(join(work, "opset14"), "--opset", "14");
   }
   for (const ascent of ["none", "sam", "curvsam"]) {
     const folder = join(work, ascent);
@@ -112,28 +121,44 @@ interface Contender {
   end: Answer;
 }
 
-async function start({ work, threads, python, prepare }: Options): Promise<Contender[]> {
+interface Command {
+  side: string;
+  optimizer: string;
+  command: string;
+  args: string[];
+}
+
+/** What takes part, in groups that run one after the other: all at once, or by optimizer where memory holds no more. */
+function commandsOf({ name, work, threads, python, ortPython }: Options): Command[][] {
   const batch = join(work, "batch.json");
-  const ascents = ["none", "sam", "curvsam"];
-  const commands: { side: string; optimizer: string; command: string; args: string[] }[] = [];
-  const ours = (side: string, kind: string, optimizer: string) => {
+  const flags = (values: Record<string, string>) =>
+    Object.entries(values).flatMap(([key, value]) => [`--${key}`, value]);
+  const ours = (side: string, kind: string, optimizer: string): Command => {
     const args = [script("contender.js"), kind, join(work, optimizer), batch, String(threads)];
-    commands.push({ side, optimizer, command: process.execPath, args });
+    return { side, optimizer, command: process.execPath, args };
   };
-  for (const ascent of ascents) ours("curvsam", "train", ascent);
-  ours("products", "products", "sam");
-  for (const mode of python === null ? [] : ["eager", "compile"]) {
-    for (const optimizer of ascents) {
-      const flags = { config: join(work, "case.json"), batch, optimizer, mode, threads: String(threads) };
-      const list = Object.entries(flags).flatMap(([key, value]) => [`--${key}`, value]);
-      const args = [join(root, "scripts", "bench", "pytorch.py"), ...list];
-      commands.push({ side: mode, optimizer, command: python ?? "", args });
-    }
-  }
+  const pytorch = (mode: string, optimizer: string): Command => {
+    const given = flags({ config: join(work, "case.json"), batch, optimizer, mode, threads: String(threads) });
+    const args = [join(root, "scripts", "bench", "pytorch.py"), ...given];
+    return { side: mode, optimizer, command: python ?? "", args };
+  };
+  const trainingBuild = (): Command => {
+    const given = flags({ model: join(work, "opset14", "model.onnx"), batch, threads: String(threads) });
+    const args = [join(root, "scripts", "bench", "ort_training.py"), ...given];
+    return { side: "ort", optimizer: "none", command: ortPython ?? "", args };
+  };
+  const groups = ["none", "sam", "curvsam"].map((optimizer) => [
+    ours("curvsam", "train", optimizer),
+    ...(optimizer === "sam" ? [ours("products", "products", optimizer)] : []),
+    ...(python === null ? [] : ["eager", "compile"].map((mode) => pytorch(mode, optimizer))),
+    ...(optimizer === "none" && ortPython !== null ? [trainingBuild()] : []),
+  ]);
+  return cases[name].together ? [groups.flat()] : groups;
+}
+
+async function start(commands: readonly Command[]): Promise<Contender[]> {
   const contenders: Contender[] = [];
   for (const { side, optimizer, command, args } of commands) {
-    // Our graphs are lowered in seconds; only compilers need a run to fill their caches.
-    if (prepare && side !== "compile") continue;
     const name = `${side} ${optimizer}`;
     const [child, ready] = await LineProcess.start(name, command, args);
     const contender: Contender = { name, side, optimizer, process: child, times: [], loss: NaN, end: ready };
@@ -212,11 +237,16 @@ async function patching({ work }: Options): Promise<PatchResult> {
 
 const options = readOptions();
 await prepare(options);
-const contenders = await start(options);
 if (options.prepare) {
-  for (const c of contenders) await c.process.ask("end");
+  // Our graphs are lowered in seconds; only compilers need a run to fill their caches.
+  for (const command of commandsOf(options)
+    .flat()
+    .filter(({ side }) => side === "compile")) {
+    for (const c of await start([command])) await c.process.ask("end");
+  }
 } else {
-  const entries = await measure(contenders, options.steps);
+  const entries: Entry[] = [];
+  for (const group of commandsOf(options)) entries.push(...(await measure(await start(group), options.steps)));
   const share = await outsideShare(options, "sam");
   const file = join(root, "docs", "BENCHMARKS.json");
   const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Results) : {};

@@ -3,7 +3,7 @@ import { cases, type CaseName } from "./cases.js";
 
 /** One contender's measurements. */
 export interface Entry {
-  /** `curvsam`, `products` (the matrix products of our SAM step alone), or PyTorch's mode: `eager`, `compile`. */
+  /** `curvsam`, `products` (the matrix products of our SAM step alone), `ort` (its training build), or PyTorch's mode: `eager`, `compile`. */
   side: string;
   /** none, sam or curvsam, over AdamW. */
   optimizer: string;
@@ -47,6 +47,7 @@ const sideNames: Readonly<Record<string, string>> = {
   products: "its matrix products alone",
   eager: "PyTorch eager",
   compile: "PyTorch torch.compile",
+  ort: "ONNX Runtime's training build",
 };
 const optimizerNames: Readonly<Record<string, string>> = {
   none: "AdamW",
@@ -72,6 +73,8 @@ function targets(name: CaseName, result: CaseResult): TableCell[][] {
         [`${what}, peak RSS / PyTorch eager`, peak("curvsam", o) / peak("eager", o), 0.8, ""],
       ];
     }),
+    ["AdamW / ONNX Runtime's training build", time("curvsam", "none") / time("ort", "none"), 1, ""],
+    ["AdamW, peak RSS / ONNX Runtime's training build", peak("curvsam", "none") / peak("ort", "none"), 0.8, ""],
     ["Share of a SAM step outside of the runtime's executor", result.outsidePercent, 2, " %"],
   ];
   const { seconds, peakBytes, modelBytes } = result.patch;
@@ -91,7 +94,8 @@ function targets(name: CaseName, result: CaseResult): TableCell[][] {
 
 function section(name: CaseName, result: CaseResult): string {
   const { title, batch, sequence } = cases[name];
-  const torch = result.entries.find((e) => e.version !== null)?.version;
+  const torch = result.entries.find((e) => e.side === "eager")?.version;
+  const build = result.entries.find((e) => e.side === "ort")?.version;
   const { seconds, peakBytes, modelBytes } = result.patch;
   const mega = (bytes: number): number => Math.round(bytes / 1e6);
   const measurements = result.entries.map((e) => [
@@ -109,7 +113,8 @@ function section(name: CaseName, result: CaseResult): string {
     "",
     `${result.date}; ${result.cpu}; ${result.threads} threads; Node ${result.node}; ` +
       `${torch === undefined ? "PyTorch was not there" : `PyTorch ${torch}`}; ` +
-      `${result.steps} steps of each contender in turn, after 2 to warm up.`,
+      (build === undefined ? "" : `ONNX Runtime's training build ${build}; `) +
+      `${result.steps} steps of each contender in turn${cases[name].together ? "" : ", one optimizer after the other"}, after 2 to warm up.`,
     "",
     markdownTable(["what", "target", "measured", ""], targets(name, result)),
     markdownTable(
@@ -133,7 +138,8 @@ export function report(results: Results): string {
     "Random weights, training mode without dropout, float32, the same batch at every step. Every contender is a process of its",
     "own; they take steps in turn. Ratios are of medians in one run. Peak RSS is VmHWM of the whole process, libraries included.",
     "PyTorch runs fused AdamW, foreach arithmetic and its fused attention; for CurvSAM, which needs a second derivative, eager",
-    "attention, and under `torch.compile` forward-over-reverse.",
+    "attention, and under `torch.compile` forward-over-reverse. ONNX Runtime's training build, which has neither SAM nor CurvSAM,",
+    "takes artifacts made of the same model.",
     "",
     ...names.map((name) => {
       const result = results[name];
