@@ -1,45 +1,8 @@
-import type { Attribute, Graph, Node, Value } from "../ir/graph.js";
-import type { Tensor } from "../ir/tensor.js";
+import type { Graph, Node, Value } from "../ir/graph.js";
 import { isFloat } from "../util/dtype.js";
 import { substitute } from "../ir/edit.js";
+import { attributeKey, Ids, tensorKey } from "./keys.js";
 import { graphsWithin, isPure } from "./pass.js";
-
-/** Tensors up to this size are compared by their bytes, others by identity. */
-const comparable = 4096;
-
-/** Numbers for objects, so that equal objects have equal keys. */
-class Ids {
-  private readonly ids = new Map<object, number>();
-  of(object: object | null): string {
-    if (!object) return "-";
-    let id = this.ids.get(object);
-    if (id === undefined) this.ids.set(object, (id = this.ids.size));
-    return String(id);
-  }
-}
-
-function tensorKey(t: Tensor, ids: Ids): string {
-  if ("strings" in t.storage || t.byteLength > comparable) return `#${ids.of(t)}`;
-  return `${t.dtype}[${t.dims.join(",")}]${Buffer.from(t.bytes()).toString("base64")}`;
-}
-
-function attributeKey(a: Attribute, ids: Ids): string {
-  switch (a.type) {
-    case "float":
-      return `f${Object.is(a.value, -0) ? "-0" : a.value}`;
-    case "int":
-    case "ints":
-      return `${a.type}${String(a.value)}`;
-    case "floats":
-      return `fs${a.value.map((x) => (Object.is(x, -0) ? "-0" : x)).join(",")}`;
-    case "string":
-      return typeof a.value === "string" ? JSON.stringify(a.value) : `#${ids.of(a.value)}`;
-    case "tensor":
-      return tensorKey(a.value, ids);
-    default:
-      return `#${ids.of(a)}`;
-  }
-}
 
 function nodeKey(node: Node, ids: Ids): string {
   return JSON.stringify([
