@@ -2,14 +2,12 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { InferenceSession, env } from "onnxruntime-node";
-import type { Graph, Value } from "../ir/graph.js";
 import { dce } from "../passes/dce.js";
+import { estimatedSizes } from "../passes/memory.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { UserError } from "../util/assert.js";
-import { byteLength } from "../util/dtype.js";
 import { onFile } from "../util/files.js";
-import { sizeOfDim } from "../util/shape.js";
 import { shareGelus } from "./gelu.js";
 import { dropKeepers } from "./keepers.js";
 import { shareNormalizations } from "./norms.js";
@@ -50,7 +48,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     saveModel(before, formed);
     await optimize(formed, optimized);
     const model = loadModel(optimized);
-    schedule(model.graph, sizesIn(model.graph, sizes));
+    schedule(model.graph, estimatedSizes(model.graph, sizes));
     saveModel(model, ordered);
     onFile(file, "write", () => renameSync(ordered, file));
   } finally {
@@ -76,32 +74,4 @@ async function optimize(from: string, to: string): Promise<void> {
     }
     throw error;
   }
-}
-
-/** Bytes of every value, dynamic dimensions at `sizes`; what is not known is taken to be as large as its node's inputs. */
-function sizesIn(graph: Graph, sizes: ReadonlyMap<string, number>): (value: Value) => number {
-  const known = new Map<Value, number>();
-  const sizeOf = (value: Value): number => {
-    let size = known.get(value);
-    if (size === undefined) known.set(value, (size = sizeByType(value, sizes) ?? largestInput(value)));
-    return size;
-  };
-  const largestInput = (value: Value): number => {
-    const inputs = value.producer?.inputs ?? [];
-    return inputs.reduce((most, input) => Math.max(most, input ? sizeOf(input) : 0), 0);
-  };
-  // Nodes stand in topological order: no chain of unknown sizes is followed far.
-  for (const node of graph.nodes) for (const output of node.outputs) if (output) sizeOf(output);
-  return sizeOf;
-}
-
-function sizeByType(value: Value, sizes: ReadonlyMap<string, number>): number | undefined {
-  if (value.type?.kind !== "tensor" || !value.type.shape) return undefined;
-  let count = 1;
-  for (const dim of value.type.shape) {
-    const size = sizeOfDim(dim, (symbol) => sizes.get(symbol));
-    if (size === undefined) return undefined;
-    count *= size;
-  }
-  return byteLength(value.type.dtype, count);
 }

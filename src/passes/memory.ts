@@ -6,17 +6,43 @@ import { networkOf, orderOf, type Network } from "./traversal.js";
 /** Bytes of a value; 0 where it is not known or does not matter. */
 export type SizeOf = (value: Value) => number;
 
-/** Bytes of tensors once symbols have sizes: products of symbols too; 0 where a dimension stays unknown. */
-export const sizesAt =
-  (symbols: Readonly<Record<string, number>>): SizeOf =>
-  (value) => {
-    if (value.type?.kind !== "tensor" || !value.type.shape) return 0;
-    const dims = value.type.shape.map((d) => sizeOfDim(d, (symbol) => symbols[symbol]) ?? 0);
-    return byteLength(value.type.dtype, sizeOfShape(dims));
+/**
+ * Bytes of the values of `graph` once symbols have sizes. What stays unknown is taken to be as large as the largest input of
+ * its node.
+ */
+export function estimatedSizes(graph: Graph, sizes: ReadonlyMap<string, number>): SizeOf {
+  const known = new Map<Value, number>();
+  const sizeOf = (value: Value): number => {
+    let size = known.get(value);
+    if (size === undefined) {
+      const dims = dimsAt(value, sizes);
+      size = dims ? byteLength(value.dtype, sizeOfShape(dims)) : largestInput(value);
+      known.set(value, size);
+    }
+    return size;
   };
+  const largestInput = (value: Value): number => {
+    const inputs = value.producer?.inputs ?? [];
+    return inputs.reduce((most, input) => Math.max(most, input ? sizeOf(input) : 0), 0);
+  };
+  // Nodes stand in topological order: no chain of unknown sizes is followed far.
+  for (const node of graph.nodes) for (const output of node.outputs) if (output) sizeOf(output);
+  return sizeOf;
+}
+
+/** The dimensions of a tensor once symbols have sizes; null where one stays unknown. */
+export function dimsAt(value: Value, sizes: ReadonlyMap<string, number>): readonly number[] | null {
+  const dims: number[] = [];
+  for (const dim of value.shape ?? ["?"]) {
+    const size = sizeOfDim(dim, (symbol) => sizes.get(symbol));
+    if (size === undefined) return null;
+    dims.push(size);
+  }
+  return dims;
+}
 
 /** Operators whose output is a view of their first input (ONNX Runtime's CPU kernels). */
-const views = new Set(["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"]);
+export const views: ReadonlySet<string> = new Set(["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"]);
 
 /**
  * Operators whose output may take over the buffer of their first input when this is its last use and the sizes are the

@@ -144,6 +144,15 @@ describe("optimizers on the command line", () => {
     expect(stdout).to.match(/state\/adam_c1 .*from 0\.1 to 0\.1/);
     const fresh = await curvsam(["inspect", out]);
     expect(fresh.stdout).to.match(/curvature_step +every 5 steps/);
+    expect(fresh.stdout).to.match(/cost of a step at batch 16$/m);
+    const costs = await curvsam(["inspect", out, "--sizes", "batch=10"]);
+    expect(costs.stdout).to.match(/cost of a step at batch 10$/m);
+    expect(costs.stdout).to.match(/^ {2}step +1\.92 kFLOP in products /m);
+    // 26 parameters, the curvature and both moments of AdamW, three scalars; two buffers each.
+    expect(costs.stdout).to.match(/^ {2}held always +856 bytes/m);
+    const wrong = await curvsam(["inspect", out, "--sizes", "bach=10"]);
+    expect(wrong.code).to.equal(1);
+    expect(wrong.stderr).to.contain('no such dynamic dimension; it has batch; did you mean "batch"?');
 
     const others: [string[], string, string][] = [
       [
