@@ -24,15 +24,23 @@ export const ascents: readonly Ascent[] = [none, sam, asam, curvsam];
 export const combines: readonly Combine[] = [plain, gsam, looksam];
 export const bases: readonly Base[] = [sgd, adamw, adahessian, sassha, shampoo, kfac];
 
-/** Combinations that have no meaning, and why; a name that is left out stands for all. Every other one works. */
+/**
+ * Combinations that have no meaning, and why; a name that is left out stands for all. Every other one works: GSAM without an
+ * ascent is GSAM at radius 0, where its own schedule may end, and descends along g.
+ */
 export const refused: readonly { ascent?: string; combine?: string; base?: string; why: string }[] = [
-  { ascent: "none", combine: "gsam", why: "GSAM weighs two gradients, and without an ascent there is only one" },
   {
     ascent: "none",
     combine: "looksam",
     why: "LookSAM reuses SAM's second gradient, and without an ascent there is none",
   },
 ];
+
+/** Why the combination has no meaning; null where it works. */
+export const refusal = (ascent: string, combine: string, base: string): string | null =>
+  refused.find(
+    (r) => (r.ascent ?? ascent) === ascent && (r.combine ?? combine) === combine && (r.base ?? base) === base,
+  )?.why ?? null;
 
 /** One optimizer: its parts with their options settled. */
 export interface Optimizer {
@@ -108,13 +116,8 @@ export function compose(ascentName: string, baseName: string, options: ComposeOp
   const ascent = find("optimizer", ascents, ascentName);
   const combine = find("combine rule", combines, options.combine ?? "plain");
   const base = find("base optimizer", bases, baseName);
-  const no = refused.find(
-    (r) =>
-      (r.ascent ?? ascent.name) === ascent.name &&
-      (r.combine ?? combine.name) === combine.name &&
-      (r.base ?? base.name) === base.name,
-  );
-  if (no) throw new UserError(`${ascent.name} with ${combine.name} over ${base.name} has no meaning: ${no.why}`);
+  const no = refusal(ascent.name, combine.name, base.name);
+  if (no !== null) throw new UserError(`${ascent.name} with ${combine.name} over ${base.name} has no meaning: ${no}`);
   const given = options.hyper ?? {};
   const ascentOptions = settle(ascent, options.ascent ?? {}, given);
   const combineOptions = settle(combine, options.combineOptions ?? {}, given);
@@ -130,7 +133,7 @@ export function compose(ascentName: string, baseName: string, options: ComposeOp
     [
       ...base.hyper(baseOptions),
       ...ascent.hyper(ascentOptions),
-      ...combine.hyper(combineOptions),
+      ...(ascent.perturb ? combine.hyper(combineOptions) : []),
       ...clipHyper(Object.fromEntries(clip.map((name) => [name, given[name]]))),
       ...(scale === undefined ? [] : [{ ...lossScale, default: scale }]),
     ],

@@ -1,10 +1,10 @@
-import { distance } from "fastest-levenshtein";
+import damerauLevenshtein from "damerau-levenshtein";
 
 /** The candidates that `name` may be a misspelling of, nearest first: at most three, within a third of its length. */
 export function nearMisses(name: string, candidates: Iterable<string>): string[] {
   const wanted = name.toLowerCase();
   return [...new Set(candidates)]
-    .map((candidate) => ({ candidate, far: distance(wanted, candidate.toLowerCase()) }))
+    .map((candidate) => ({ candidate, far: damerauLevenshtein(wanted, candidate.toLowerCase()).steps }))
     .filter(({ candidate, far }) => far <= Math.max(1, Math.floor(Math.max(wanted.length, candidate.length) / 3)))
     .sort((a, b) => a.far - b.far)
     .slice(0, 3)

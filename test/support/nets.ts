@@ -70,3 +70,20 @@ export function tinyEncoder(): Graph {
   b.output(b.op("Add", [logits, weight("classifier.bias", [3])]), "logits");
   return b.graph;
 }
+
+/**
+ * y = c · tanh(x W + b) V with x [batch, 1]: W and V [1, 1], b [1], c a scalar; and an output `aside` = x U, U [1, 2], which the
+ * loss of y does not reach.
+ */
+export function oneElementNet(): Graph {
+  const b = newBuilder("one_element");
+  const x = b.input("x", tensorType("float32", ["batch", 1]));
+  const weight = (name: string, dims: number[]) => parameter(b, name, dims, (i) => 0.8 - 0.3 * i);
+  const hidden = b.op("Tanh", [
+    b.op("Add", [b.op("MatMul", [x, weight("first.weight", [1, 1])]), weight("first.bias", [1])]),
+  ]);
+  const y = b.op("Mul", [b.op("MatMul", [hidden, weight("second.weight", [1, 1])]), weight("gain", [])]);
+  b.output(y, "y");
+  b.output(b.op("MatMul", [x, weight("unreached.weight", [1, 2])]), "aside");
+  return b.graph;
+}

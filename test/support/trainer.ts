@@ -60,18 +60,15 @@ export class Trainer {
     this.gradients = gradientGraph({ ...this.recipe, optimizer: compose("none", "sgd") });
   }
 
-  /** Step t: what needs no batch first, then the fused graph. Returns the outputs of the latter. */
+  /** Step t: what needs no batch first, then the fused graph. Returns the outputs of the latter; a skip undoes the former. */
   run(t: number, batch: Feeds): Feeds {
+    const before = { ...this.feeds };
     for (const { part, options } of partsOf(this.optimizer)) {
       for (const refresh of part.refreshes?.(options) ?? []) {
         const since = t - refresh.offset(options);
         if (since < 0 || since % refresh.every(options) !== 0) continue;
-        this.keep(
-          outputsOf(
-            this.graph(refresh.name, () => refreshGraph(this.recipe, part, options, refresh)),
-            this.feeds,
-          ),
-        );
+        const graph = this.graph(refresh.name, () => refreshGraph(this.recipe, part, options, refresh));
+        this.keep(outputsOf(graph, this.feeds));
       }
     }
     const variant = must(
@@ -79,7 +76,9 @@ export class Trainer {
       `a variant for step ${t}`,
     );
     const graph = this.graph(variant.name, () => stepGraph(this.recipe, variant));
-    return this.keep(outputsOf(graph, { ...this.feeds, ...batch }));
+    const out = this.keep(outputsOf(graph, { ...this.feeds, ...batch }));
+    if (out["skipped"]?.data[0] === 1) Object.assign(this.feeds, before);
+    return out;
   }
 
   /** ∇L on the batch at weights w. */
