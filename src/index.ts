@@ -58,6 +58,7 @@ export {
   accuracy,
   argmaxRows,
   classifierMetrics,
+  confusionMatrix,
   f1,
   matthews,
   pearson,

@@ -15,6 +15,7 @@ import { fit } from "../train/fit.js";
 import { schedule, type ScheduleName } from "../train/schedules.js";
 import { check } from "../util/assert.js";
 import { onFile, writeFileAtomically } from "../util/files.js";
+import { aboutRun } from "./about.js";
 import type { Context } from "./context.js";
 import { embeddingRows } from "./dataset.js";
 import { UsageError } from "./failure.js";
@@ -249,6 +250,7 @@ class TaskRun {
       checkpoints: { folder, every: flags.save_steps, keep: flags.save_total_limit },
       resume,
       log: join(folder, "log.jsonl"),
+      about: aboutRun(task.labels ?? undefined),
       progress: context.interactive && !flags.json,
       signal: context.signal,
       callbacks: log,

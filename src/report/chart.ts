@@ -1,5 +1,5 @@
 import { check } from "../util/assert.js";
-import { drawSpec, style, type Drawing, type Theme } from "./draw.js";
+import { drawSpec, style, svgOf, type Drawing, type Theme } from "./draw.js";
 
 /** A curve: points in the order of x. A y that is not finite breaks the line. */
 export interface Series {
@@ -39,7 +39,11 @@ export interface Figure extends Omit<LineChart, keyof Panel> {
 }
 
 /** Okabe and Ito's colours without yellow, which is faint on white: told apart with any colour vision, and grey for black. */
-const colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#808080"];
+const colours: Readonly<Record<Theme, readonly string[]>> = {
+  light: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#808080"],
+  // The same hues, those that a dark ground swallows lighter.
+  dark: ["#56B4E9", "#E69F00", "#2FC79B", "#CC79A7", "#7A9CFF", "#FF8A5B", "#A0A0A0"],
+};
 /** Lines differ in their dashes too, for print without colour. */
 const dashes = [
   [1, 0],
@@ -50,7 +54,7 @@ const dashes = [
   [12, 4],
   [1, 3],
 ];
-const mostPoints = 2000;
+const mostPoints = 600;
 /** Up to so many points, each is marked. */
 const mostMarked = 30;
 
@@ -87,27 +91,39 @@ function rows(series: Series, points: Series["points"], { x, y }: Panel): Row[] 
     .map((point) => ({ x: point[0], y: shown(point[1], y) ? point[1] : null, series: series.name }));
 }
 
-function encode(axis: Axis): object {
+/** `nice`: whether the axis goes on to round numbers. */
+function encode(axis: Axis, nice: boolean): object {
   return {
     type: "quantitative",
     title: axisTitle(axis),
-    scale: axis.scale === "log" ? { type: "log", nice: false } : { type: "linear", zero: axis.zero ?? false },
-    axis: { format: axis.scale === "log" ? "~g" : "~r", tickCount: 6 },
+    scale: axis.scale === "log" ? { type: "log", nice: false } : { type: "linear", zero: axis.zero ?? false, nice },
+    axis: { format: axis.scale === "log" ? "~g" : ".4~r", tickCount: 6 },
   };
 }
 
-function panelSpec(panel: Panel, width: number, height: number): object {
+/** How many entries of a legend stand beside each other in `width` pixels. */
+function legendColumns(names: readonly string[], width: number): number {
+  const longest = Math.max(...names.map(({ length }) => length));
+  return Math.max(1, Math.min(names.length, Math.floor(width / (60 + 7 * longest))));
+}
+
+function panelSpec(panel: Panel, width: number, height: number, theme: Theme): object {
   const names = panel.series.map(({ name }) => name);
   const encoding = {
-    x: { field: "x", ...encode(panel.x) },
-    y: { field: "y", ...encode(panel.y) },
+    x: { field: "x", ...encode(panel.x, false) },
+    y: { field: "y", ...encode(panel.y, true) },
     color: {
       field: "series",
       type: "nominal",
       title: null,
-      scale: { domain: names, range: names.map((_, i) => colours[i % colours.length]) },
+      scale: { domain: names, range: names.map((_, i) => colours[theme][i % colours[theme].length]) },
       legend:
-        names.length > 1 ? { symbolType: "stroke", symbolSize: 400, symbolStrokeWidth: 2.5, symbolOpacity: 1 } : null,
+        names.length > 1
+          ? {
+              ...{ symbolType: "stroke", symbolSize: 400, symbolStrokeWidth: 2.5, symbolOpacity: 1 },
+              columns: legendColumns(names, width),
+            }
+          : null,
     },
   };
   const strokeDash = {
@@ -115,7 +131,7 @@ function panelSpec(panel: Panel, width: number, height: number): object {
     type: "nominal",
     title: null,
     scale: { domain: names, range: names.map((_, i) => dashes[i % dashes.length]) },
-    legend: names.length > 1 ? {} : null,
+    legend: names.length > 1 ? { columns: legendColumns(names, width) } : null,
   };
   const pale = panel.series.filter(({ smooth }) => smooth !== undefined);
   const lines = panel.series.flatMap((each) =>
@@ -135,11 +151,11 @@ function panelSpec(panel: Panel, width: number, height: number): object {
   return { width, height, layer };
 }
 
-function figureSpec({ title, subtitle, panels, width = 640, height = 320 }: Figure): object {
+function figureSpec({ title, subtitle, panels, width = 640, height = 320 }: Figure, theme: Theme): object {
   return {
     description: subtitle === undefined ? title : `${title}: ${subtitle}`,
     title: { text: title, ...(subtitle === undefined ? {} : { subtitle }) },
-    vconcat: panels.map((panel) => panelSpec(panel, width, height)),
+    vconcat: panels.map((panel) => panelSpec(panel, width, height, theme)),
     spacing: 28,
     resolve: { scale: { color: "independent", strokeDash: "independent" } },
     ...style,
@@ -147,7 +163,14 @@ function figureSpec({ title, subtitle, panels, width = 640, height = 320 }: Figu
 }
 
 /** Draws panels below each other. Text needs no font of the system: the figure brings its own. */
-export async function drawFigure(figure: Figure, theme: Theme = "light"): Promise<Drawing> {
+export const drawFigure = async (figure: Figure, theme: Theme = "light"): Promise<Drawing> =>
+  drawSpec(checkedSpec(figure, theme), theme);
+
+/** The SVG of a figure alone, for pages. */
+export const figureSvg = async (figure: Figure, theme: Theme): Promise<string> =>
+  svgOf(checkedSpec(figure, theme), theme);
+
+function checkedSpec(figure: Figure, theme: Theme): object {
   for (const { y, series } of figure.panels) {
     const drawn = series.some(({ points }) =>
       points.some(([, value]) => Number.isFinite(value) && (y.scale !== "log" || value > 0)),
@@ -159,7 +182,7 @@ export async function drawFigure(figure: Figure, theme: Theme = "light"): Promis
       `chart "${figure.title}": two series have one name: ${names.join(", ")}`,
     );
   }
-  return drawSpec(figureSpec(figure), theme);
+  return figureSpec(figure, theme);
 }
 
 /** Draws one panel with lines: SVG text, and a PNG of twice its size in pixels. */

@@ -21,7 +21,7 @@ export const style = {
     font: fonts,
     title: {
       anchor: "start",
-      frame: "group",
+      frame: "bounds",
       fontSize: 18,
       fontWeight: "bold",
       subtitleFontSize: 13,
@@ -40,7 +40,7 @@ export const style = {
       domainColor: "#888",
       tickColor: "#888",
     },
-    axisY: { minExtent: 40 },
+    axisY: { minExtent: 48 },
     legend: {
       orient: "top",
       direction: "horizontal",
@@ -54,7 +54,7 @@ export const style = {
   },
 };
 
-/** The same picture on a dark ground: what is near black becomes near white, the data keeps its colours. */
+/** The same picture on a dark ground: what is near black becomes near white. */
 const dark = {
   background: "#161B22",
   config: {
@@ -73,7 +73,13 @@ const dark = {
 };
 
 /** Draws a Vega-Lite specification. Text needs no font of the system: the picture brings its own. */
-export async function drawSpec(given: object, theme: Theme = "light"): Promise<Drawing> {
+export async function drawSpec(spec: object, theme: Theme = "light"): Promise<Drawing> {
+  const svg = await svgOf(spec, theme);
+  return { svg, png: await rasterize(svg) };
+}
+
+/** The SVG alone, for pages. */
+export async function svgOf(given: object, theme: Theme = "light"): Promise<string> {
   const spec = theme === "dark" ? { ...given, ...dark } : given;
   // Loaded when first drawn: together they take longer to load than most commands to run.
   const [vega, vegaLite] = await Promise.all([import("vega"), import("vega-lite")]);
@@ -81,7 +87,7 @@ export async function drawSpec(given: object, theme: Theme = "light"): Promise<D
   const view = new vega.View(vega.parse(compiled), { renderer: "none" });
   const svg = await view.toSVG();
   view.finalize();
-  return { svg, png: await rasterize(svg) };
+  return svg;
 }
 
 async function rasterize(svg: string): Promise<Buffer> {

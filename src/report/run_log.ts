@@ -1,20 +1,41 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { check, UserError } from "../util/assert.js";
 import { onFile } from "../util/files.js";
 
 /** Values over steps, in their order. */
 export type Track = [step: number, value: number][];
 
+/** How a run was made, as far as its log says. */
+const aboutSchema = z.object({
+  /** The command, as it was typed. */
+  command: z.string().nullable().default(null),
+  /** Versions and the machine. */
+  environment: z.record(z.string(), z.string()).default({}),
+  /** Names of the classes, in the order of their ids. */
+  classes: z.array(z.string()).nullable().default(null),
+});
+
 /** What a run's event log holds. */
 export interface RunLog {
   path: string;
-  /** The first line's fields: epochs, seed, threads and so on. */
+  /** The first line's settings: epochs, seed, threads and so on. */
   start: Readonly<Record<string, unknown>>;
+  about: z.output<typeof aboutSchema>;
   /** Numbers of every step that was taken, by name. */
   steps: Map<string, Track>;
   /** Numbers of every evaluation, by name. */
   evaluations: Map<string, Track>;
+  /** Numbers of every measurement of sharpness, by name. */
+  sharpness: Map<string, Track>;
+  /** The mean curvature of every tensor, by its name, and how many elements each has. */
+  curvature: Map<string, Track>;
+  elements: Readonly<Record<string, number>>;
+  /** Examples of class i that the last evaluation took for class j, `[i][j]`. */
+  confusion: { step: number; counts: number[][] } | null;
+  /** Seconds trained, by step. */
+  times: Map<number, number>;
   /** Steps, and seconds trained, at the last line. */
   lastStep: number;
   seconds: number;
@@ -33,9 +54,9 @@ export function readRunLog(path: string): RunLog {
   const log: RunLog = {
     path: file,
     start: {},
-    steps: new Map(),
-    evaluations: new Map(),
-    ...{ lastStep: 0, seconds: 0, skipped: 0, ended: null },
+    about: aboutSchema.parse({}),
+    ...{ steps: new Map(), evaluations: new Map(), sharpness: new Map(), curvature: new Map(), times: new Map() },
+    ...{ elements: {}, confusion: null, lastStep: 0, seconds: 0, skipped: 0, ended: null },
   };
   lines.forEach((line, i) => {
     if (line === "") return;
@@ -55,7 +76,9 @@ function locate(path: string): string {
   return found;
 }
 
-function parse(line: string): Record<string, unknown> | null {
+type Event = Readonly<Record<string, unknown>>;
+
+function parse(line: string): Event | null {
   try {
     const value: unknown = JSON.parse(line);
     return typeof value === "object" && value !== null && "event" in value ? value : null;
@@ -64,19 +87,50 @@ function parse(line: string): Record<string, unknown> | null {
   }
 }
 
-function take(log: RunLog, event: Readonly<Record<string, unknown>>): void {
+const numbersSchema = z.record(z.string(), z.number().nullable()).catch({});
+const countsSchema = z.array(z.array(z.number())).min(1);
+
+function take(log: RunLog, event: Event): void {
   const step = Number(event["step"] ?? 0);
+  const seconds = Number(event["seconds"] ?? 0);
   log.lastStep = Math.max(log.lastStep, step);
-  log.seconds = Math.max(log.seconds, Number(event["seconds"] ?? 0));
+  log.seconds = Math.max(log.seconds, seconds);
+  log.times.set(step, seconds);
   log.ended = event["event"] === "end" || event["event"] === "error" ? event["event"] : null;
-  if (event["event"] === "start") log.start = event;
-  if (event["event"] === "step" && event["wasSkipped"] === true) log.skipped++;
-  const into = event["event"] === "evaluation" ? log.evaluations : event["event"] === "step" ? log.steps : null;
-  if (!into || event["wasSkipped"] === true) return;
-  for (const [name, value] of Object.entries(event)) {
-    if (places.has(name) || typeof value !== "number") continue;
-    const track = into.get(name) ?? [];
+  switch (event["event"]) {
+    case "start": {
+      const { about, elements, ...settings } = event;
+      log.start = settings;
+      log.about = aboutSchema.catch(log.about).parse(about);
+      log.elements = Object.fromEntries(numbers(numbersSchema.parse(elements)));
+      return;
+    }
+    case "step":
+      if (event["wasSkipped"] === true) log.skipped++;
+      else extend(log.steps, step, measured(event));
+      return;
+    case "evaluation": {
+      extend(log.evaluations, step, measured(event));
+      const counts = countsSchema.safeParse(event["confusion"]);
+      if (counts.success) log.confusion = { step, counts: counts.data };
+      return;
+    }
+    case "sharpness":
+      return extend(log.sharpness, step, measured(event));
+    case "curvature":
+      return extend(log.curvature, step, numbers(numbersSchema.parse(event["mean"])));
+  }
+}
+
+const numbers = (values: Event): [string, number][] =>
+  Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+
+const measured = (event: Event): [string, number][] => numbers(event).filter(([name]) => !places.has(name));
+
+function extend(tracks: Map<string, Track>, step: number, values: readonly [string, number][]): void {
+  for (const [name, value] of values) {
+    const track = tracks.get(name) ?? [];
     track.push([step, value]);
-    into.set(name, track);
+    tracks.set(name, track);
   }
 }

@@ -52,26 +52,51 @@ function float(number: number, value: number): Buffer {
   return Buffer.concat([field(number, 5), bytes]);
 }
 
-/** An `Event` (event.proto) with one scalar: Summary.Value {tag = 1, simple_value = 2}. */
-function scalarEvent(tag: string, step: number, value: number, wallTime: number): Buffer {
-  const summary = bytesField(1, Buffer.concat([bytesField(1, Buffer.from(tag)), float(2, value)]));
+/** A picture for TensorBoard's images; width and height in pixels. */
+export interface EventImage {
+  tag: string;
+  step: number;
+  png: Buffer;
+  width: number;
+  height: number;
+}
+
+/** An `Event` (event.proto) with one Summary.Value {tag = 1, …}. */
+function valueEvent(tag: string, step: number, value: Buffer, wallTime: number): Buffer {
+  const summary = bytesField(1, Buffer.concat([bytesField(1, Buffer.from(tag)), value]));
   return Buffer.concat([double(1, wallTime), field(2, 0), varint(step), bytesField(5, summary)]);
 }
 
+/** simple_value = 2. */
+const scalar = (value: number): Buffer => float(2, value);
+
+/** image = 4, of Summary.Image {height = 1, width = 2, colorspace = 3 (RGBA is 4), encoded_image_string = 4}. */
+function image({ png, width, height }: EventImage): Buffer {
+  const sizes = [height, width, 4].flatMap((n, i) => [field(i + 1, 0), varint(n)]);
+  return bytesField(4, Buffer.concat([...sizes, bytesField(4, png)]));
+}
+
 /**
- * A TensorBoard event file of a run: `train/<name>` and `eval/<name>` scalars by step. `startTime`: seconds since 1970 that wall times
- * count from. The format is that of TensorFlow's event.proto in a TFRecord file.
+ * A TensorBoard event file of a run: scalars `train/<name>`, `eval/<name>`, `sharpness/<name>` and `curvature/<tensor>` by step, and
+ * pictures. `startTime`: seconds since 1970 that wall times count from. The format is that of TensorFlow's event.proto in a TFRecord
+ * file.
  */
-export function eventFile(log: RunLog, startTime: number): Buffer {
+export function eventFile(log: RunLog, startTime: number, images: readonly EventImage[] = []): Buffer {
+  const wallTime = (step: number): number => startTime + (log.times.get(step) ?? 0);
   const version = Buffer.concat([double(1, startTime), bytesField(3, Buffer.from("brain.Event:2"))]);
   const records = [record(version)];
   for (const [kind, tracks] of [
     ["train", log.steps],
     ["eval", log.evaluations],
+    ["sharpness", log.sharpness],
+    ["curvature", log.curvature],
   ] as const) {
     for (const [name, track] of tracks) {
-      for (const [step, value] of track) records.push(record(scalarEvent(`${kind}/${name}`, step, value, startTime)));
+      for (const [step, value] of track) {
+        records.push(record(valueEvent(`${kind}/${name}`, step, scalar(value), wallTime(step))));
+      }
     }
   }
+  for (const each of images) records.push(record(valueEvent(each.tag, each.step, image(each), wallTime(each.step))));
   return Buffer.concat(records);
 }

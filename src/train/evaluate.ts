@@ -14,6 +14,8 @@ export interface Measure {
   (batches: readonly EvaluatedBatch[]): Record<string, number>;
   /** The names of the metrics, where they are known beforehand: then a wrong name is refused before training starts. */
   readonly metrics?: readonly string[];
+  /** The confusion matrix, where there are classes: examples of class i that were taken for class j, `[i][j]`. */
+  readonly confusion?: (batches: readonly EvaluatedBatch[]) => number[][];
 }
 
 /** What to evaluate on. */
@@ -28,6 +30,8 @@ export interface EvaluationSummary {
   loss: number;
   examples: number;
   metrics: Record<string, number>;
+  /** Examples of class i that were taken for class j, `[i][j]`; null where the measure has none. */
+  confusion: number[][] | null;
 }
 
 /** Evaluates one epoch of the source, in evaluation mode. `signal` stops it between batches: null is returned. */
@@ -55,7 +59,11 @@ export async function evaluateAll(
     if (measure) evaluated.push({ batch, outputs: result.outputs });
   }
   check(examples > 0, "there is nothing to evaluate on: the data set is empty");
-  return { loss: sum / weight, examples, metrics: measure?.(evaluated) ?? {} };
+  return {
+    ...{ loss: sum / weight, examples },
+    metrics: measure?.(evaluated) ?? {},
+    confusion: measure?.confusion?.(evaluated) ?? null,
+  };
 }
 
 /** The elements of output (or target) `name` of every batch, one after another, as numbers. */

@@ -4,6 +4,7 @@ import { UserError } from "../util/assert.js";
 import type { JsonValue } from "../util/json.js";
 import { Checkpoints, readCheckpoint, type TrainerState } from "./checkpoints.js";
 import { evaluateAll, type EvaluationSummary } from "./evaluate.js";
+import { curvatureTensors, meanCurvature } from "./curvature.js";
 import { EventLog, type TrainEvent } from "./events.js";
 import { checkMetric, goalName, rank, resolveGoal, valueOf, watch, type ResolvedGoal } from "./goals.js";
 import { Groups } from "./groups.js";
@@ -30,10 +31,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   return training.finish();
 }
 
+/** Lines of curvature in a run, where nothing else is said. */
+const curvatureLines = 50;
+
 /** What follows from the options before the first step. */
 interface Plan {
   total: number;
   hyperAt: (t: number) => Record<string, number>;
+  /** Steps between lines of curvature. */
+  curvatureEvery: number;
   /** What ranks the best checkpoints, and what early stopping goes by. */
   best: ResolvedGoal;
   watched: ResolvedGoal;
@@ -70,7 +76,12 @@ class Training {
     const groups = new Groups(train, accumulate);
     const total = Math.min(maxSteps, epochs * groups.perEpoch);
     // Whatever can be wrong is looked at before the first file is touched.
-    const plan = { total, hyperAt: hyperSchedule(runtime.manifest, options, total), ...goals(options) };
+    const plan = {
+      ...{ total, hyperAt: hyperSchedule(runtime.manifest, options, total), ...goals(options) },
+      curvatureEvery: curvatureTensors(runtime.manifest)
+        ? (options.curvatureEvery ?? Math.ceil(total / curvatureLines))
+        : Infinity,
+    };
     const resumed = resume === undefined ? null : await resumedState(options, resume);
     const state = resumed?.state ?? (await newState(runtime, train));
     forgetOtherGoals(state, plan, options);
@@ -81,7 +92,11 @@ class Training {
     const progress = new Progress(options.progress ? process.stderr : null, total, state.step);
     const training = new Training(options, plan, groups, state, checkpoints, log, progress);
     training.fallback = resumed?.path ?? null;
-    if (!resumed) training.event("start", { epochs, total, accumulate, seed, threads });
+    if (!resumed) {
+      const elements = curvatureTensors(runtime.manifest);
+      const about = { ...(options.about && { about: options.about }), ...(elements && { elements }) };
+      training.event("start", { epochs, total, accumulate, seed, threads, ...about });
+    }
     return training;
   }
 
@@ -182,6 +197,9 @@ class Training {
       state.running.steps++;
     }
     this.event("step", { variant, wasSkipped, ...finite(diagnostics), ...hyper });
+    if (!wasSkipped && this.log && step % this.plan.curvatureEvery === 0) {
+      this.event("curvature", { mean: finite(await meanCurvature(options.runtime)) });
+    }
     const { running } = state;
     const loss = running.steps > 0 ? running.loss / running.steps : NaN;
     const examples = batches.reduce((sum, { size }) => sum + size, 0);
@@ -210,8 +228,8 @@ class Training {
     this.evaluation = summary;
     state.evaluatedAt = state.step;
     state.evaluationDue = false;
-    const { loss, examples, metrics } = summary;
-    this.event("evaluation", { ...finite({ loss, examples, ...metrics }) });
+    const { loss, examples, metrics, confusion } = summary;
+    this.event("evaluation", { ...finite({ loss, examples, ...metrics }), ...(confusion && { confusion }) });
     const { best, watched } = this.plan;
     const all = { loss, ...metrics };
     state.ranking = rank(
@@ -236,6 +254,7 @@ class Training {
       stop: (reason = "a callback ended it") => {
         this.stopped ??= reason;
       },
+      log: (event, values) => this.event(event, values),
     };
   }
 

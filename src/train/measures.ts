@@ -1,15 +1,18 @@
 import type { Manifest } from "../format/manifest.js";
 import { gather, type EvaluatedBatch, type Measure } from "./evaluate.js";
-import { accuracy, classifierMetrics, f1, regressorMetrics, rocAuc } from "./metrics.js";
+import { accuracy, argmaxRows, classifierMetrics, confusionMatrix, f1, regressorMetrics, rocAuc } from "./metrics.js";
 
-const named = (
-  metrics: readonly string[],
-  measure: (batches: readonly EvaluatedBatch[]) => Record<string, number>,
-): Measure => Object.assign(measure, { metrics });
+/** With more classes, nobody reads a confusion matrix, and a log of them grows large. */
+const mostClasses = 100;
+
+type Of<T> = (batches: readonly EvaluatedBatch[]) => T;
+
+const named = (metrics: readonly string[], measure: Of<Record<string, number>>, confusion?: Of<number[][]>): Measure =>
+  Object.assign((batches: readonly EvaluatedBatch[]) => measure(batches), { metrics, ...(confusion && { confusion }) });
 
 /**
  * What is usual to measure for the package's loss; undefined where the model computes its own. Classes: accuracy, Matthews'
- * correlation, F1 (macro above two classes), and for two classes the AUC. Numbers: mean squared error, Pearson's and Spearman's correlation.
+ * correlation, F1 (macro above two classes), for two classes the AUC, and up to a hundred the confusion matrix. Numbers: mean squared error, Pearson's and Spearman's correlation.
  */
 export function usualMeasure({ loss, outputs, targets }: Manifest): Measure | undefined {
   const logits = loss.logits ?? loss.output;
@@ -21,8 +24,13 @@ export function usualMeasure({ loss, outputs, targets }: Manifest): Measure | un
       const classes = shape.at(-1);
       if (typeof classes !== "number") return undefined;
       const ignore = typeof loss.ignoreIndex === "number" ? loss.ignoreIndex : undefined;
-      return named(["accuracy", "matthews", ...(classes === 2 ? ["f1", "auc"] : ["f1_macro"])], (batches) =>
-        classifierMetrics(gather(batches, logits), gather(batches, labels), classes, ignore),
+      return named(
+        ["accuracy", "matthews", ...(classes === 2 ? ["f1", "auc"] : ["f1_macro"])],
+        (batches) => classifierMetrics(gather(batches, logits), gather(batches, labels), classes, ignore),
+        classes <= mostClasses
+          ? (batches) =>
+              confusionMatrix(argmaxRows(gather(batches, logits), classes), gather(batches, labels), classes, ignore)
+          : undefined,
       );
     }
     case "mse":
@@ -31,13 +39,23 @@ export function usualMeasure({ loss, outputs, targets }: Manifest): Measure | un
       );
     case "bce-with-logits": {
       const single = shape.length === 1 || shape.at(-1) === 1;
-      return named(["accuracy", "f1", ...(single ? ["auc"] : [])], (batches) => {
+      const decided = (batches: readonly EvaluatedBatch[]) => {
         const scores = gather(batches, logits);
         const truth = gather(batches, labels).map((v) => Number(v > 0.5));
-        const predicted = scores.map((v) => Number(v > 0));
-        const common = { accuracy: accuracy(predicted, truth), f1: f1(predicted, truth) };
-        return single ? { ...common, auc: rocAuc(scores, truth) } : common;
-      });
+        return { scores, truth, predicted: scores.map((v) => Number(v > 0)) };
+      };
+      return named(
+        ["accuracy", "f1", ...(single ? ["auc"] : [])],
+        (batches) => {
+          const { scores, truth, predicted } = decided(batches);
+          const common = { accuracy: accuracy(predicted, truth), f1: f1(predicted, truth) };
+          return single ? { ...common, auc: rocAuc(scores, truth) } : common;
+        },
+        (batches) => {
+          const { truth, predicted } = decided(batches);
+          return confusionMatrix(predicted, truth, 2);
+        },
+      );
     }
     default:
       return undefined;

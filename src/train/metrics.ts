@@ -35,6 +35,19 @@ export function accuracy(predicted: Values, labels: Values): number {
   return hits / labels.length;
 }
 
+/** Examples of class i that were taken for class j, `[i][j]`, of `classes` × `classes`; those labelled `ignore` are left out. */
+export function confusionMatrix(predicted: Values, labels: Values, classes: number, ignore?: number): number[][] {
+  sameLength(predicted, labels);
+  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  for (const i of indexes(labels)) {
+    const label = get(labels, i);
+    const row = counts[label];
+    const taken = get(predicted, i);
+    if (label !== ignore && row?.[taken] !== undefined) row[taken]++;
+  }
+  return counts;
+}
+
 interface ClassCounts {
   label: number;
   /** Predicted and true, predicted, true. */

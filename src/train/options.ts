@@ -2,6 +2,7 @@ import type { BatchSource } from "../data/batch.js";
 import type { StepResult } from "../runtime/engine.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { check } from "../util/assert.js";
+import type { JsonValue } from "../util/json.js";
 import type { Evaluation, EvaluationSummary } from "./evaluate.js";
 import type { EarlyStopping, Goal } from "./goals.js";
 import type { HyperOptions } from "./hyper.js";
@@ -24,6 +25,10 @@ export interface FitOptions extends HyperOptions {
   resume?: string | undefined;
   /** File of the event log (JSON lines). */
   log?: string | undefined;
+  /** What the log's first line says of the run beside: its command, say. */
+  about?: Record<string, JsonValue> | undefined;
+  /** Steps between lines of the log that hold each tensor's mean curvature, where the optimizer has any; default: about fifty in a run. */
+  curvatureEvery?: number | undefined;
   /** Draw a progress bar where stderr is a terminal; default false. */
   progress?: boolean | undefined;
   /** Training stops when so many steps in a row are skipped; default 10. */
@@ -58,6 +63,8 @@ export interface FitMoment {
    * `reason` as its `stopped`. Unlike an interruption it is an end, not a break.
    */
   stop(reason?: string): void;
+  /** Adds a line to the run's log: an event of the callback's own, and what it says. */
+  log(event: string, values: Record<string, JsonValue>): void;
 }
 
 /** Called, and waited for, as training goes on; an error that one throws ends the run with that error. */
@@ -97,6 +104,7 @@ export function checkOptions(options: FitOptions): void {
     maxSteps: options.maxSteps,
     accumulate: options.accumulate,
     evaluateEvery: options.evaluateEvery,
+    curvatureEvery: options.curvatureEvery,
     "checkpoints.every": checkpoints?.every,
     "checkpoints.keepBest": checkpoints?.keepBest,
     "earlyStopping.patience": earlyStopping?.patience,

@@ -8,5 +8,8 @@ function packageVersion(folder: string): string {
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
+/** The version of the installed package that `name` is imported from. */
+export const versionOf = (name: string): string => packageVersion(dirname(fileURLToPath(import.meta.resolve(name))));
+
 /** This package's version, from its package.json. */
 export const version: string = packageVersion(dirname(fileURLToPath(import.meta.url)));

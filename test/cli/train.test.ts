@@ -1,13 +1,14 @@
 import { expect } from "chai";
 import { cpSync, existsSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { SafetensorsFile, writeSafetensors } from "../../src/format/safetensors.js";
 import { curvsam, type CliResult } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
 const model = join(root, "models", "roberta-mini");
+const ortVersion = env.versions.node;
 const words = ["free", "money", "now", "meeting", "at", "noon", "prize", "report", "is", "done"];
 /** Texts in which the word "free" is the label. */
 const table = (n: number, from: number): string =>
@@ -138,6 +139,9 @@ describe("curvsam train, eval and export", function () {
     const events = readFileSync(join(at("early"), "log.jsonl"), "utf8")
       .trimEnd()
       .split("\n");
+    const { about } = JSON.parse(events[0]!) as { about: { command: string; environment: Record<string, string> } };
+    expect(about.command).to.match(/^curvsam train .* --rho-end 0\.5$/);
+    expect(about.environment).to.include({ node: process.versions.node, "onnxruntime-node": ortVersion });
     const steps = events
       .map((line) => JSON.parse(line) as Record<string, number | string>)
       .filter(({ event }) => event === "step");

@@ -97,6 +97,21 @@ describe("fit", () => {
     expect(readdirSync(result.checkpoint!)).to.have.members(["state.safetensors", "trainer.json"]);
   });
 
+  it("logs the mean curvature of each tensor now and then, and what was taken for what", async () => {
+    const { state } = await run("a", { about: { command: "curvsam train" }, curvatureEvery: 7 });
+    const log = events("a");
+    expect(log[0]).to.deep.include({ about: { command: "curvsam train" }, elements: { w: 5, b: 1 } });
+    const curvature = log.filter(({ event }) => event === "curvature");
+    expect(curvature.map(({ step }) => step)).to.deep.equal([7, 14, 21]);
+    const { w } = curvature[2]!["mean"] as Record<string, number>;
+    const h = (state as Record<string, number[]>)["curvature/w"]!;
+    expect(w).to.be.closeTo(h.reduce((sum, x) => sum + x, 0) / h.length, 1e-5 * w!);
+    const last = log.filter(({ event }) => event === "evaluation").at(-1)!;
+    const [[right0, wrong0], [wrong1, right1]] = last["confusion"] as [[number, number], [number, number]];
+    expect(right0 + wrong0 + wrong1 + right1).to.equal(60);
+    expect((right0 + right1) / 60).to.equal(last["accuracy"]);
+  });
+
   it("keeps the best beside the last", async () => {
     // The learning rate climbs until training diverges: the first evaluation is the best.
     await run("a", { epochs: 4, hyper: { lr: 0.5 }, schedules: { lr: (t) => (t < 7 ? 1 : 20) } });

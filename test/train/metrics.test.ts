@@ -83,6 +83,18 @@ describe("metrics", () => {
     });
   });
 
+  it("count what was taken for what, without what is ignored", () => {
+    const [predicted, labels] = [
+      [0, 1, 1, 2, 0, 1],
+      [0, 1, 0, 2, 2, -1],
+    ];
+    expect(metrics.confusionMatrix(predicted, labels, 3, -1)).to.deep.equal([
+      [1, 1, 0],
+      [0, 1, 0],
+      [1, 0, 1],
+    ]);
+  });
+
   it("summarise a regressor", () => {
     const summary = metrics.regressorMetrics([1, 2, 3], [2, 4, 6]);
     same(summary["pearson"]!, 1);

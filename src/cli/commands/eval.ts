@@ -57,9 +57,13 @@ export const command: CommandBuilder = (context) => {
         if (weights !== undefined) await loadWeights(runtime, weights);
         const summary = await evaluateAll(runtime, { source, measure: usualMeasure(manifest) }, context.signal);
         if (!summary) return;
-        const { loss, examples: count, metrics } = summary;
-        if (flags.json)
-          return context.printJson({ data: flags.data, weights: weights ?? null, examples: count, loss, metrics });
+        const { loss, examples: count, metrics, confusion } = summary;
+        if (flags.json) {
+          return context.printJson({
+            ...{ data: flags.data, weights: weights ?? null, examples: count, loss, metrics },
+            ...(confusion && { confusion }),
+          });
+        }
         const origin = weights ?? "the package's own weights";
         context.print(`${flags.data}: ${counted(count, "example")}, ${origin}: ${metricsText({ loss, ...metrics })}`);
       } finally {

@@ -49,12 +49,15 @@ export const command: CommandBuilder = (context) =>
         writeFileAtomically(flags.output, html);
       }
       if (flags.tensorboard !== undefined) {
-        const { eventFile } = await import("../../report/tensorboard.js");
+        const [{ eventFile }, { eventImages }] = await Promise.all([
+          import("../../report/tensorboard.js"),
+          import("../../report/pictures.js"),
+        ]);
         for (const { name, log } of runs) {
           const folder = join(flags.tensorboard, name);
           onFile(folder, "write", () => mkdirSync(folder, { recursive: true }));
           const time = Math.floor(statSync(log.path).mtimeMs / 1000 - log.seconds);
-          const bytes = eventFile(log, time);
+          const bytes = eventFile(log, time, await eventImages(log));
           writeFileAtomically(join(folder, `events.out.tfevents.${time}.${hostname()}`), bytes);
         }
       }

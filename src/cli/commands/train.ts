@@ -4,6 +4,7 @@ import { Command } from "commander";
 import type { EvaluationSummary } from "../../train/evaluate.js";
 import type { FitResult } from "../../train/options.js";
 import { onFile } from "../../util/files.js";
+import { aboutRun } from "../about.js";
 import type { CommandBuilder } from "../context.js";
 import type { DataFlags } from "../dataset.js";
 import { UsageError } from "../failure.js";
@@ -145,6 +146,7 @@ export const command: CommandBuilder = (context) => {
           earlyStopping: goal.earlyStopping,
           resume: flags.resume === true ? run.checkpoints : flags.resume,
           log: run.log,
+          about: aboutRun(told.labelNames),
           progress: context.interactive && flags.json === undefined,
           signal: context.signal,
           callbacks: {

@@ -3,7 +3,14 @@ import { TextBatches } from "../../data/text_batches.js";
 import type { Tokenizer } from "../../data/tokenizer.js";
 import type { Manifest } from "../../format/manifest.js";
 import type { PackageRuntime } from "../../runtime/runtime.js";
-import { evaluateAll, gather, type EvaluationSummary, type Measure } from "../../train/evaluate.js";
+import {
+  evaluateAll,
+  gather,
+  type EvaluatedBatch,
+  type EvaluationSummary,
+  type Measure,
+} from "../../train/evaluate.js";
+import { confusionMatrix } from "../../train/metrics.js";
 import { check, must } from "../../util/assert.js";
 import { glueMetrics, predictionsOf } from "./metrics.js";
 import type { GlueTask } from "./tasks.js";
@@ -41,11 +48,19 @@ export function batchesOf(
   return new TextBatches(examples, tokenizer, manifest.inputs, examples.labels ? manifest.targets : {}, options);
 }
 
-/** The task's metrics of an evaluation. */
+/** The task's metrics of an evaluation, and the confusion matrix of its classes. */
 export function measureOf(manifest: Manifest, task: GlueTask): Measure {
   const logits = logitsOf(manifest);
   const [labels] = Object.keys(manifest.targets);
-  return (batches) => glueMetrics(task, gather(batches, logits), gather(batches, must(labels, "labels")));
+  const truth = (batches: readonly EvaluatedBatch[]): Float64Array => gather(batches, must(labels, "labels"));
+  const classes = task.labels?.length;
+  return Object.assign(
+    (batches: readonly EvaluatedBatch[]) => glueMetrics(task, gather(batches, logits), truth(batches)),
+    classes !== undefined && {
+      confusion: (batches: readonly EvaluatedBatch[]) =>
+        confusionMatrix(predictionsOf(task, gather(batches, logits)), truth(batches), classes),
+    },
+  );
 }
 
 /** The loss and the metrics on a labelled part; null where the user stopped it. */
