@@ -1,72 +1,33 @@
 """Writes test/fixtures/optimizers.json: the weights of a two-layer network after 1, 2 and 10 steps of public optimizers.
 
-The optimizers are PyTorch's own and those of pytorch_optimizer (pip install pytorch_optimizer; 4.1.0 made the file); their code
-is run, in float64. The network, its weights and its batches are those of test/support/two_layers.ts and
-test/optim/public.test.ts.
+The optimizers are PyTorch's own, those of pytorch_optimizer (pip install pytorch_optimizer; 4.1.0 made the file), and those of
+the repositories that public_optimizers.py lists, each cloned as CLONES/<owner>+<name> (bare or not); their code is run, in
+float64. What does as its paper says is under `cases`; what does otherwise, under `differing`.
 
-    python scripts/make_optimizer_fixtures.py
+    python scripts/make_optimizer_fixtures.py CLONES
 """
 
+import argparse
 import json
-import math
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+import public_optimizers
 import torch
-from pytorch_optimizer import GSAM, SAM, AdaHessian, LookSAM
+from optimizer_fixture_net import TwoLayers, loss_of, matrices_only, plain, signs, two_pass
+from pytorch_optimizer import GSAM, SAM, AdaHessian, LookSAM, ScalableShampoo, Shampoo
 
-torch.set_default_dtype(torch.float64)
-SHAPES = {"first.weight": (3, 4), "first.bias": (4,), "second.weight": (4, 2), "second.bias": (2,)}
 KEPT = (1, 2, 10)
-
-
-class TwoLayers(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        for name, shape in SHAPES.items():
-            values = [math.sin(1.7 * i + len(name)) for i in range(math.prod(shape))]
-            # The graph holds float32 weights.
-            tensor = torch.tensor(np.array(values, dtype=np.float32).astype(np.float64)).reshape(shape)
-            self.register_parameter(name.replace(".", "_"), torch.nn.Parameter(tensor))
-
-    def forward(self, x):
-        hidden = torch.tanh(x @ self.first_weight + self.first_bias)
-        return hidden @ self.second_weight + self.second_bias
-
-
-def batch(t):
-    x = torch.tensor([math.sin(1.3 * i + t) for i in range(12)]).reshape(4, 3)
-    labels = torch.tensor([math.cos(0.7 * i - t) for i in range(8)]).reshape(4, 2)
-    return x, labels
-
-
-def loss_of(net, t):
-    x, labels = batch(t)
-    return torch.nn.functional.mse_loss(net(x), labels)
-
-
-def plain(make):
-    def step(net, optimizer, t):
-        optimizer.zero_grad()
-        loss_of(net, t).backward()
-        optimizer.step()
-
-    return make, step
-
-
-def two_pass(make):
-    def step(net, optimizer, t):
-        def closure():
-            optimizer.zero_grad()
-            loss = loss_of(net, t)
-            loss.backward()
-            return loss
-
-        closure()
-        optimizer.step(closure)
-
-    return make, step
+SCALABLE = {
+    "lr": 0.05,
+    "betas": (0.0, 0.9),
+    "nesterov": False,
+    "start_preconditioning_step": 1,
+    "preconditioning_compute_steps": 1,
+    "block_size": 2,
+    "matrix_eps": 0.1,
+    "use_svd": True,
+}
 
 
 class ConstantRadius:
@@ -105,10 +66,7 @@ def adahessian():
         params = list(net.parameters())
         optimizer.zero_grad()
         grads = torch.autograd.grad(loss_of(net, t), params, create_graph=True)
-        z = [
-            torch.tensor([1.0 if math.cos(7 * j + 2 * i + 3 * t) > 0 else -1.0 for j in range(p.numel())]).reshape(p.shape)
-            for i, p in enumerate(params)
-        ]
+        z = signs(params, t)
         products = torch.autograd.grad(grads, params, grad_outputs=z)
         for p, g in zip(params, grads):
             p.grad = g.detach()
@@ -135,23 +93,44 @@ CASES = {
     "GSAM": gsam(),
     "LookSAM": two_pass(lambda net: LookSAM(net.parameters(), torch.optim.SGD, rho=0.1, k=3, alpha=0.4, lr=0.1)),
     "AdaHessian": adahessian(),
+    "Shampoo": plain(matrices_only(lambda groups: Shampoo(groups, lr=0.05, matrix_eps=0.1))),
+    "ScalableShampoo": plain(matrices_only(lambda groups: ScalableShampoo(groups, shape_interpretation=False, **SCALABLE))),
+}
+DIFFERING = {
+    "Shampoo lazy": plain(
+        matrices_only(lambda groups: Shampoo(groups, lr=0.05, matrix_eps=0.1, preconditioning_compute_steps=3))
+    ),
+    "ScalableShampoo shapes": plain(matrices_only(lambda groups: ScalableShampoo(groups, **SCALABLE))),
 }
 
 
+def trajectory(make, step):
+    """The weights after each step that is kept."""
+    net = TwoLayers()
+    optimizer = make(net)
+    kept = {}
+    for t in range(max(KEPT)):
+        step(net, optimizer, t)
+        if t + 1 in KEPT:
+            kept[t + 1] = [p.detach().flatten().tolist() for p in net.parameters()]
+    return kept
+
+
 def main():
-    fixtures = {"packages": {"torch": torch.__version__, "pytorch_optimizer": version("pytorch_optimizer")}, "cases": {}}
-    for name, (make, step) in CASES.items():
-        net = TwoLayers()
-        optimizer = make(net)
-        kept = {}
-        for t in range(max(KEPT)):
-            step(net, optimizer, t)
-            if t + 1 in KEPT:
-                kept[t + 1] = [p.detach().flatten().tolist() for p in net.parameters()]
-        fixtures["cases"][name] = kept
+    parser = argparse.ArgumentParser(description="Writes test/fixtures/optimizers.json")
+    parser.add_argument("clones", type=Path, help="folder of clones, <owner>+<name> each")
+    clones = parser.parse_args().clones
+    cases = CASES | public_optimizers.agreeing(clones)
+    differing = DIFFERING | public_optimizers.disagreeing(clones)
+    fixtures = {
+        "packages": {"torch": torch.__version__, "pytorch_optimizer": version("pytorch_optimizer")},
+        "commits": {name.replace("+", "/"): commit for name, (commit, _) in public_optimizers.SOURCES.items()},
+        "cases": {name: trajectory(*case) for name, case in cases.items()},
+        "differing": {name: trajectory(*case) for name, case in differing.items()},
+    }
     path = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "optimizers.json"
     path.write_text(json.dumps(fixtures) + "\n")
-    print(f"{len(CASES)} optimizers: {path}")
+    print(f"{len(cases)} optimizers, and {len(differing)} that do otherwise: {path}")
 
 
 if __name__ == "__main__":
