@@ -16,7 +16,7 @@ const direct = {
   runtime: ["format", "lower"],
   data: ["util"],
   train: ["runtime", "data"],
-  analysis: ["runtime"],
+  analysis: ["train"],
   tasks: ["train"],
   report: ["util"],
 };

@@ -73,6 +73,7 @@ export {
 export { writeSurface, type SurfaceFiles } from "./pack/surface.js";
 export { LossSurface, type Block } from "./analysis/surface.js";
 export { sharpness, type Layer, type Sharpness, type SharpnessOptions } from "./analysis/sharpness.js";
+export { sharpnessCallback, type SharpnessCallbackOptions } from "./analysis/callback.js";
 export type { Vector, SymmetricOperator } from "./analysis/vector.js";
 export type { Estimate } from "./analysis/trace.js";
 export type { Extremes, Ritz } from "./analysis/lanczos.js";

@@ -6,7 +6,7 @@ import { SafetensorsFile } from "../format/safetensors.js";
 import { checkBatch, type Feeds } from "../runtime/batch.js";
 import { resolveOptions, type EngineOptions } from "../runtime/options.js";
 import { openSession, requireProvider, runError } from "../runtime/session.js";
-import { allocate, bytesOf, scalarOf, unwrap, wrap } from "../runtime/tensors.js";
+import { allocate, bytesOf, scalarOf, unwrap, wrap, type HostTensor } from "../runtime/tensors.js";
 import { check, must } from "../util/assert.js";
 import { sizeOf } from "../util/shape.js";
 import type { Range } from "./trace.js";
@@ -36,7 +36,7 @@ export class LossSurface {
     readonly blocks: readonly Block[],
     /** The weights that it was opened with. */
     readonly origin: Float32Array,
-    private readonly fixed: Readonly<Record<string, Tensor>>,
+    private fixed: Readonly<Record<string, Tensor>>,
     private readonly batches: readonly Readonly<Record<string, Tensor>>[],
     private readonly sessions: Readonly<Record<"evaluate" | "gradient" | "hvp", Session>>,
   ) {
@@ -66,6 +66,23 @@ export class LossSurface {
       Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, wrap(t.dtype, t.data, t.dims)])),
     );
     return new LossSurface(blocks, origin, fixed, tensors, sessions);
+  }
+
+  /** The parameters and buffers that the loss depends on, by their names in the package. */
+  get tensors(): string[] {
+    return [...this.blocks.map(({ name }) => name), ...Object.keys(this.fixed)];
+  }
+
+  /** The point that `values` of `tensors` are; what is not trained, buffers say, is theirs from here on. */
+  pointOf(values: Readonly<Record<string, HostTensor>>): Vector {
+    const point = new Float32Array(this.size);
+    for (const { name, start } of this.blocks) point.set(must(values[name], name).data as Float32Array, start);
+    const entries = Object.keys(this.fixed).map((name) => {
+      const { dtype, dims, data } = must(values[name], name);
+      return [name, wrap(dtype, data, dims)] as const;
+    });
+    this.fixed = Object.fromEntries(entries);
+    return point;
   }
 
   get batchCount(): number {
@@ -130,11 +147,13 @@ export class LossSurface {
       if (weight === 0) continue;
       weights += weight;
       for (const { name, start } of this.blocks) {
-        const part = results.data(prefix + name);
-        for (let i = 0; i < part.length; i++) total[start + i] = (total[start + i] ?? 0) + weight * Number(part[i]);
+        const part = results.data(prefix + name) as Float32Array;
+        for (let i = 0; i < part.length; i++) total[start + i] = (total[start + i] ?? 0) + weight * (part[i] ?? NaN);
       }
     }
-    return Float32Array.from(total, (x) => x / weights);
+    const result = new Float32Array(total);
+    for (let i = 0; i < result.length; i++) result[i] = (total[i] ?? NaN) / weights;
+    return result;
   }
 
   private at(v: Vector, prefix: string): Record<string, Tensor> {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { checkTensors, otherWeights } from "../format/compare.js";
+import type { Manifest } from "../format/manifest.js";
 import { SafetensorsFile } from "../format/safetensors.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { allocate, bytesOf, type HostTensor } from "../runtime/tensors.js";
@@ -101,6 +102,10 @@ export async function loadWeights(runtime: PackageRuntime, file: string): Promis
   });
   await runtime.write(values);
 }
+
+/** CurvSAM's floor δ of √h, where the package has one. */
+export const floorOf = ({ hyper }: Manifest): number | undefined =>
+  Object.entries(hyper).find(([name]) => name.startsWith("hyper/delta"))?.[1].default;
 
 /** CurvSAM's curvature state h over `blocks`, where the file has it: a checkpoint of a package with curvature. */
 export function curvatureIn(

@@ -37,6 +37,29 @@ describe("curvsam sharpness", function () {
     expect(readFileSync(join(out, "layers.csv"), "utf8").split("\n")).to.have.length(result.layers.length + 2);
   });
 
+  it("is measured as a package trains, where curvsam train is asked to", async () => {
+    const out = join(folder.path, "package");
+    const patched = await curvsam(["patch", join(mini, "model.onnx"), "-o", out, "--loss", "cross-entropy"]);
+    expect(patched.code, patched.stderr).to.equal(0);
+    const args = [
+      ...["train", out, "--data", data, "--tokenizer", join(mini, "tokenizer.json"), "--text", "sentence"],
+      ...["--label", "label", "--threads", "1", "--batch-size", "3", "--epochs", "1"],
+    ];
+    const { code, stderr } = await curvsam([...args, "--sharpness-every", "1", "--sharpness-batches", "1"]);
+    expect(code, stderr).to.equal(0);
+    const lines = readFileSync(join(out, "run", "log.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n");
+    const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const [measured, ...others] = events.filter(({ event }) => event === "sharpness");
+    expect(others).to.deep.equal([]);
+    expect(measured!["largest_eigenvalue"]).to.be.above(0);
+    expect(measured!["rise/0.05"]).to.be.above(0);
+    const idle = await curvsam([...args, "--sharpness-rho", "0.1"]);
+    expect(idle.code).to.equal(2);
+    expect(idle.stderr).to.include("--sharpness-rho belongs to --sharpness-every");
+  });
+
   it("refuses a model without a loss, and weights for a model", async () => {
     const without = await curvsam(usual);
     expect(without.code).to.equal(2);

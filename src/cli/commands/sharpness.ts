@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Sharpness, SharpnessOptions } from "../../analysis/sharpness.js";
 import type { Vector } from "../../analysis/vector.js";
-import type { Manifest } from "../../format/manifest.js";
 import { UserError } from "../../util/assert.js";
 import type { CommandBuilder, Context } from "../context.js";
 import type { DataFlags } from "../dataset.js";
@@ -126,7 +125,7 @@ async function measure(context: Context, path: string, flags: Flags, temporary: 
   try {
     const h = weights === undefined ? null : run.curvatureIn(weights, surface.blocks);
     return await sharpness(surface, surface.origin, {
-      ...optionsOf(flags, manifest, h),
+      ...optionsOf(flags, run.floorOf(manifest), h),
       signal: context.signal,
       onProgress: (done, total) => bar.update(done, total),
     });
@@ -139,9 +138,8 @@ async function measure(context: Context, path: string, flags: Flags, temporary: 
   }
 }
 
-function optionsOf(flags: Flags, manifest: Manifest, h: Vector | null): SharpnessOptions {
+function optionsOf(flags: Flags, floor: number | undefined, h: Vector | null): SharpnessOptions {
   const dimensions = flags.landscape === "2d" ? 2 : 1;
-  const floor = Object.entries(manifest.hyper).find(([name]) => name.startsWith("hyper/delta"))?.[1].default;
   return {
     topK: flags.topK,
     lanczosSteps: flags.steps,

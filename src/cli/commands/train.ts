@@ -20,6 +20,7 @@ import {
   type GoalFlags,
   type HyperFlags,
 } from "../training.js";
+import { addSharpnessOptions, openSharpness, refuseIdleSharpness, type SharpnessFlags } from "../train_sharpness.js";
 
 const help = `
 Everything of a run goes to one folder: checkpoints/, log.jsonl, and at the end
@@ -37,7 +38,7 @@ Examples:
 const defaultGroup = 50;
 const groupSize = integer({ min: 1 });
 
-interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags {
+interface Flags extends DataFlags, RuntimeFlags, HyperFlags, GoalFlags, SharpnessFlags {
   data: string;
   eval?: string;
   epochs: number;
@@ -71,7 +72,7 @@ export const command: CommandBuilder = (context) => {
     .option("--batch-size <n>", "examples in a micro-batch", integer({ min: 1 }), 16)
     .option("--accumulate <n>", "micro-batches in a step", integer({ min: 1 }), 1)
     .option("--seed <n>", "seed of the order, the dropout and the probes", integer(), 0);
-  return addGoalOptions(addHyperOptions(command))
+  return addSharpnessOptions(addGoalOptions(addHyperOptions(command)))
     .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))
     .option("--save-every <n>", "steps between checkpoints (default: after each evaluation)", integer({ min: 1 }))
     .option("--max-skips <n>", "stop after so many steps in a row that are not finite", integer({ min: 1 }), 10)
@@ -90,6 +91,7 @@ export const command: CommandBuilder = (context) => {
     .action(async (folder: string, flags: Flags) => {
       const goal = goalOptions(flags, flags.eval !== undefined);
       refuseIdle(flags);
+      refuseIdleSharpness(flags);
       const [{ RunFolder }, { PackageRuntime }, { fit }, { usualMeasure }, dataset] = await Promise.all([
         import("../run.js"),
         import("../../runtime/runtime.js"),
@@ -104,6 +106,7 @@ export const command: CommandBuilder = (context) => {
         seed: flags.seed,
         ...((flags.provider ?? "cpu") === "cpu" && { lowered: run.lowered }),
       });
+      let sharpness: Awaited<ReturnType<typeof openSharpness>> | undefined;
       try {
         const { manifest } = runtime;
         const { batchSize, seed } = flags;
@@ -132,6 +135,8 @@ export const command: CommandBuilder = (context) => {
           for (const line of initLines(flags.init, init)) context.print(line);
         }
         onFile(run.path, "write", () => mkdirSync(run.path, { recursive: true }));
+        const measured = dataset.batches(manifest, examples, tokenizer, { batchSize });
+        sharpness = await openSharpness(runtime, measured, flags, runtimeOptions(flags));
         const result = await fit({
           runtime,
           train,
@@ -149,14 +154,17 @@ export const command: CommandBuilder = (context) => {
           about: aboutRun(told.labelNames),
           progress: context.interactive && flags.json === undefined,
           signal: context.signal,
-          callbacks: {
-            onCheckpoint: () => run.writeSettings(told),
-            onNote: (line) => context.note(`curvsam: ${line}`),
-            onEvaluation: (summary, at) => {
-              if (!flags.json)
-                context.print(`step ${at.step}, epoch ${at.epoch}/${flags.epochs}: ${summaryText(summary)}`);
+          callbacks: [
+            {
+              onCheckpoint: () => run.writeSettings(told),
+              onNote: (line) => context.note(`curvsam: ${line}`),
+              onEvaluation: (summary, at) => {
+                if (!flags.json)
+                  context.print(`step ${at.step}, epoch ${at.epoch}/${flags.epochs}: ${summaryText(summary)}`);
+              },
             },
-          },
+            ...sharpness.callbacks,
+          ],
         });
         await runtime.saveWeights(run.weights);
         if (flags.json) context.printJson({ run: run.path, weights: run.weights, ...(init && { init }), ...result });
@@ -165,6 +173,7 @@ export const command: CommandBuilder = (context) => {
         if (isNew) run.discardUnused();
         throw error;
       } finally {
+        await sharpness?.close();
         await runtime.close();
       }
     });
