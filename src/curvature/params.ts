@@ -1,8 +1,11 @@
 import type { Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
+import { sumSquares } from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { must } from "../util/assert.js";
 import type { Params } from "./measure.js";
+
+export { sumSquares };
 
 /** The entry of every parameter, mapped. */
 export function mapParams(params: Params, f: (value: Value, name: string) => Value): Map<string, Value> {
@@ -25,9 +28,6 @@ export const sumOver = (b: RuleBuilder, params: Params, f: (value: Value, name: 
     b,
     [...params].map(([name, v]) => f(v, name)),
   );
-
-/** Σ xᵢ² over one tensor, `[]`. */
-export const sumSquares = (b: RuleBuilder, x: Value): Value => b.op("ReduceSumSquare", [x], { keepdims: e.int(0) });
 
 /** Σ xᵢyᵢ over one tensor, `[]`. */
 export const dot = (b: RuleBuilder, x: Value, y: Value): Value => e.sumAll(b, e.mul(b, x, y));

@@ -165,8 +165,26 @@ export function reduceSum(b: B, x: V, axes: readonly number[], keepdims = true):
   return b.op("ReduceSum", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
 }
 
-/** Sum of every element, a scalar. */
-export const sumAll = (b: B, x: V): V => b.op("ReduceSum", [x], { keepdims: int(0) });
+/**
+ * Sum of every element, a scalar: row by row, then over the rows. A float32 total that is run up over millions of elements
+ * loses three of its digits.
+ */
+export const sumAll = (b: B, x: V): V => total(b, "ReduceSum", x);
+
+/** Sum of every element's square, a scalar, as `sumAll`. */
+export const sumSquares = (b: B, x: V): V => total(b, "ReduceSumSquare", x);
+
+/** Up to so many elements one running sum is exact enough; a dimension that is not known yet is taken for `usualSize`. */
+const fewElements = 4096;
+const usualSize = 64;
+
+function total(b: B, op: "ReduceSum" | "ReduceSumSquare", x: V): V {
+  const shape = x.type?.kind === "tensor" ? x.type.shape : null;
+  const size = sizeOf((shape ?? []).map((d) => (typeof d === "number" ? d : usualSize)));
+  if (!shape || shape.length < 2 || size <= fewElements) return b.op(op, [x], { keepdims: int(0) });
+  const within = shape.map((_, axis) => axis).slice(1);
+  return b.op("ReduceSum", [b.op(op, [x, b.int64s(within)], { keepdims: int(0) })], { keepdims: int(0) });
+}
 
 export const reduceMean = (b: B, x: V, axes: readonly number[], keepdims = true): V =>
   b.op("ReduceMean", [x, b.int64s(axes)], { keepdims: int(keepdims ? 1 : 0) });
