@@ -44,6 +44,7 @@ export { fit } from "./train/fit.js";
 export type { Callbacks, CheckpointOptions, FitMoment, FitOptions, FitResult } from "./train/options.js";
 export type { EarlyStopping, Goal } from "./train/goals.js";
 export type { HyperOptions } from "./train/hyper.js";
+export type { DynamicLossScale } from "./train/loss_scale.js";
 export { schedule, type Schedule, type ScheduleName, type ScheduleOptions } from "./train/schedules.js";
 export {
   evaluateAll as evaluate,

@@ -34,6 +34,7 @@ export interface OptimizerFlags {
   weightDecay?: number;
   clipNorm?: number;
   clipValue?: number;
+  lossScale?: number;
   set?: Record<string, Setting>;
   hyper?: Record<string, number>;
   group?: Record<string, string>;
@@ -82,6 +83,7 @@ export const addOptimizerOptions = (command: Command): Command =>
     .option("--weight-decay <x>", "weight decay", number({ min: 0 }))
     .option("--clip-norm <x>", "scale the descent gradient down to this norm", number({ min: 0, above: true }))
     .option("--clip-value <x>", "clip the descent gradient's elements to ± this", number({ min: 0, above: true }))
+    .option("--loss-scale <x>", "scale the loss where it is differentiated", number({ min: 0, above: true }))
     .addOption(
       new Option(
         "--set <name=value>",
@@ -131,6 +133,7 @@ export async function optimizerOptions(flags: OptimizerFlags): Promise<Optimizer
     weight_decay: flags.weightDecay ?? flags.hyper?.["weight_decay"],
     clip_norm: flags.clipNorm ?? flags.hyper?.["clip_norm"],
     clip_value: flags.clipValue ?? flags.hyper?.["clip_value"],
+    loss_scale: flags.lossScale ?? flags.hyper?.["loss_scale"],
   });
   const all = Object.fromEntries(Object.entries(hyper).filter(([name]) => !name.includes("/")));
   try {

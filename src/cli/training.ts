@@ -1,5 +1,5 @@
-import { Option, type Command } from "commander";
-import type { CheckpointOptions } from "../train/options.js";
+import { InvalidArgumentError, Option, type Command } from "commander";
+import type { CheckpointOptions, FitOptions } from "../train/options.js";
 import type { EarlyStopping, Goal } from "../train/goals.js";
 import type { HyperOptions } from "../train/hyper.js";
 import { schedule, scheduleNames, type ScheduleName } from "../train/schedules.js";
@@ -21,6 +21,8 @@ export interface HyperFlags {
   rhoEnd?: number;
   rhoPower?: number;
   hyper?: Record<string, number>;
+  lossScale?: number | "dynamic";
+  lossScaleGrowth?: number;
 }
 
 const names = [...scheduleNames];
@@ -43,15 +45,39 @@ export const addHyperOptions = (command: Command): Command =>
     .option("--rho-warmup <x>", `${warmup} (default: 0)`, number({ min: 0 }))
     .option("--rho-end <x>", `${end} (default: 0)`, number({ min: 0 }))
     .option("--rho-power <x>", `${power} (default: 1)`, number({ min: 0, above: true }))
-    .option("--hyper <name=x>", "any other hyper-parameter of the package", assignments);
+    .option("--hyper <name=x>", "any other hyper-parameter of the package", assignments)
+    .option(
+      "--loss-scale <x>",
+      "factor of the loss where it is differentiated; dynamic: from the package's on, halved where a gradient overflows",
+      scaleOf,
+    )
+    .option(
+      "--loss-scale-growth <n>",
+      "dynamic: doubled after so many steps without an overflow (default: 2000)",
+      integer({ min: 1 }),
+    );
+
+/** A fixed factor, or the word for one that follows the gradients. */
+function scaleOf(text: string): number | "dynamic" {
+  if (text === "dynamic") return text;
+  try {
+    return number({ min: 0, above: true })(text);
+  } catch {
+    throw new InvalidArgumentError("expected dynamic or a number > 0");
+  }
+}
 
 /** What these options say to `fit`. */
-export function hyperOptions(flags: HyperFlags): HyperOptions {
-  const { rhoSchedule, rhoWarmup, rhoEnd, rhoPower } = flags;
+export function hyperOptions(flags: HyperFlags): HyperOptions & Pick<FitOptions, "lossScale"> {
+  const { lossScale, lossScaleGrowth, rhoSchedule, rhoWarmup, rhoEnd, rhoPower } = flags;
   const movesRho = [rhoSchedule, rhoWarmup, rhoEnd, rhoPower].some((flag) => flag !== undefined);
+  if (lossScaleGrowth !== undefined && lossScale !== "dynamic")
+    throw new UsageError("--loss-scale-growth belongs to --loss-scale dynamic, which is missing");
   return {
+    ...(lossScale === "dynamic" && { lossScale: { growthInterval: lossScaleGrowth } }),
     hyper: {
       ...flags.hyper,
+      ...(typeof lossScale === "number" && { loss_scale: lossScale }),
       ...(flags.lr !== undefined && { lr: flags.lr }),
       ...(flags.rho !== undefined && { rho: flags.rho }),
     },

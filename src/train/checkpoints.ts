@@ -36,6 +36,8 @@ const stateSchema = z.object({
   patience: z
     .object({ by: z.string(), best: z.number().nullable(), stale: count })
     .default({ by: "", best: null, stale: 0 }),
+  /** Where a dynamic scale of the loss stands. */
+  lossScale: z.object({ scale: z.number().positive(), good: count }).nullable().default(null),
   /** Seconds trained so far, over every run. */
   seconds: z.number().nonnegative(),
   /** Length of the event log. */

@@ -9,6 +9,7 @@ import { EventLog, type TrainEvent } from "./events.js";
 import { checkMetric, goalName, rank, resolveGoal, valueOf, watch, type ResolvedGoal } from "./goals.js";
 import { Groups } from "./groups.js";
 import { hyperSchedule } from "./hyper.js";
+import { firstLossScale, leastLossScale, lossScaleHyper, nextLossScale } from "./loss_scale.js";
 import { checkOptions, type Callbacks, type FitMoment, type FitOptions, type FitResult } from "./options.js";
 import { Progress } from "./progress.js";
 
@@ -82,8 +83,10 @@ class Training {
         ? (options.curvatureEvery ?? Math.ceil(total / curvatureLines))
         : Infinity,
     };
+    const firstScale = options.lossScale ? firstLossScale(runtime.manifest, options.hyper ?? {}) : null;
     const resumed = resume === undefined ? null : await resumedState(options, resume);
     const state = resumed?.state ?? (await newState(runtime, train));
+    state.lossScale = firstScale && (state.lossScale ?? firstScale);
     forgetOtherGoals(state, plan, options);
     const { folder, keep = 2 } = options.checkpoints ?? {};
     const checkpoints = folder === undefined ? null : new Checkpoints(folder, keep, resume !== undefined);
@@ -186,12 +189,14 @@ class Training {
   /** Whether the step was taken. */
   private async step(batches: readonly Batch[]): Promise<boolean> {
     const { options, state } = this;
-    const hyper = this.plan.hyperAt(state.step);
+    const { lossScale } = state;
+    const hyper = { ...this.plan.hyperAt(state.step), ...(lossScale && lossScaleHyper(lossScale)) };
     const before = performance.now();
     // An epoch's last step may have one micro-batch: it goes the way of the others.
     const result = await options.runtime.step(batches, hyper, (options.accumulate ?? 1) > 1 ? "phases" : undefined);
     const { step, skipped, skippedInRow, wasSkipped, variant, diagnostics } = result;
     Object.assign(state, { step, skipped, skippedInRow });
+    if (lossScale && options.lossScale) state.lossScale = nextLossScale(lossScale, wasSkipped, options.lossScale);
     if (!wasSkipped) {
       state.running.loss += diagnostics.loss ?? 0;
       state.running.steps++;
@@ -207,7 +212,8 @@ class Training {
     this.progress.update({ step, epoch: state.epoch, epochs: options.epochs, loss, examples, seconds });
     for (const each of this.callbacks) await each.onStep?.(result, this.moment());
     const { maxSkips = 10 } = options;
-    if (skippedInRow >= maxSkips) {
+    // A scale that can still be halved may be all that overflows.
+    if (skippedInRow >= maxSkips && (lossScale?.scale ?? 0) <= leastLossScale) {
       const kept = this.fallback ? `the last good checkpoint is ${this.fallback}` : "no checkpoint was written";
       throw new UserError(
         `step ${step}: the loss or a gradient was not finite ${skippedInRow} times in a row; training stopped, ${kept}; ` +
@@ -296,6 +302,7 @@ async function newState(runtime: PackageRuntime, train: BatchSource): Promise<Tr
     ranking: [],
     rankedBy: "",
     patience: { by: "", best: null, stale: 0 },
+    lossScale: null,
     seconds: 0,
     logBytes: 0,
   };

@@ -6,6 +6,7 @@ import type { JsonValue } from "../util/json.js";
 import type { Evaluation, EvaluationSummary } from "./evaluate.js";
 import type { EarlyStopping, Goal } from "./goals.js";
 import type { HyperOptions } from "./hyper.js";
+import type { DynamicLossScale } from "./loss_scale.js";
 
 export interface FitOptions extends HyperOptions {
   runtime: PackageRuntime;
@@ -15,6 +16,8 @@ export interface FitOptions extends HyperOptions {
   maxSteps?: number | undefined;
   /** Micro-batches in a step; default 1. */
   accumulate?: number | undefined;
+  /** Let the scale of the loss follow the gradients: halved where one overflows, doubled after a while without. */
+  lossScale?: DynamicLossScale | undefined;
   evaluation?: Evaluation | undefined;
   /** Steps between evaluations; default: after each epoch. */
   evaluateEvery?: number | undefined;
@@ -31,7 +34,7 @@ export interface FitOptions extends HyperOptions {
   curvatureEvery?: number | undefined;
   /** Draw a progress bar where stderr is a terminal; default false. */
   progress?: boolean | undefined;
-  /** Training stops when so many steps in a row are skipped; default 10. */
+  /** Training stops when so many steps in a row are skipped, a dynamic scale of the loss being at its least; default 10. */
   maxSkips?: number | undefined;
   /** Aborting it finishes the step, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
@@ -109,6 +112,7 @@ export function checkOptions(options: FitOptions): void {
     "checkpoints.keepBest": checkpoints?.keepBest,
     "earlyStopping.patience": earlyStopping?.patience,
     maxSkips: options.maxSkips,
+    "lossScale.growthInterval": options.lossScale?.growthInterval,
   };
   for (const [name, value] of Object.entries(counts)) {
     check(
