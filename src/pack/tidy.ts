@@ -1,11 +1,12 @@
 import type { Graph } from "../ir/graph.js";
 import { decomposeBatchNorms } from "../passes/batch_norms.js";
+import { exactScatters } from "../passes/scatters.js";
 import { shapesFromInputs } from "../passes/shapes.js";
 import { simplify } from "../passes/simplify.js";
 
 /** The passes that every emitted graph goes through before it is written. */
 export function tidy(emitted: Graph): Graph {
-  const graph = decomposeBatchNorms(emitted);
+  const graph = exactScatters(decomposeBatchNorms(emitted));
   // Else an activation is kept through the backward pass only so that its shape can be read.
   shapesFromInputs(graph);
   simplify(graph);
