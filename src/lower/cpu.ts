@@ -8,16 +8,10 @@ import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { UserError } from "../util/assert.js";
 import { onFile } from "../util/files.js";
-import { shareGelus } from "./gelu.js";
-import { dropKeepers } from "./keepers.js";
-import { shareNormalizations } from "./norms.js";
-import { fuseTransposes } from "./products.js";
+import { cpuForms } from "./forms.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
 const revision = 3;
-
-/** What the CPU provider's kernels do faster another way than the rules emit it. */
-const forms = [dropKeepers, shareGelus, shareNormalizations, fuseTransposes];
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
@@ -42,7 +36,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
   const ordered = join(cache, `.${name}-${process.pid}.onnx`);
   try {
     const before = loadModel(source);
-    for (const form of forms) form(before.graph);
+    for (const { apply } of cpuForms) apply(before.graph);
     dce(before.graph);
     before.opsets.set("com.microsoft", 1);
     saveModel(before, formed);

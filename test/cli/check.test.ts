@@ -1,8 +1,10 @@
 import { expect } from "chai";
 import onnxProto from "onnx-proto";
 import { join } from "node:path";
+import type { KernelReport } from "../../src/lower/kernel_report.js";
 import { curvsam } from "../support/cli.js";
 import { loadModel, saveModel } from "../../src/serde/index.js";
+import { patch } from "../../src/pack/patch.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
@@ -90,5 +92,56 @@ describe("curvsam check", () => {
     const patched = await curvsam(["patch", file, "-o", join(folder.path, "warned"), "--loss", "cross-entropy"]);
     expect(patched.code).to.equal(0);
     expect(patched.stderr).to.match(warning);
+  });
+
+  describe("--ep", () => {
+    const mlp = join(root, "test", "fixtures", "torch", "mlp-train-torchscript17.onnx");
+    const out = join(folder.path, "package");
+
+    before(() => patch(mlp, out, { loss: { kind: "cross-entropy" } }));
+
+    it("names the nodes of a package that fall back to the CPU", async () => {
+      const { code, stdout, stderr } = await curvsam(["check", out, "--ep", "webgpu", "--json"]);
+      expect(stderr).to.equal("");
+      expect(code).to.equal(0);
+      const { kernels } = JSON.parse(stdout) as { kernels: KernelReport };
+      const gap = kernels.gaps.find((g) => g.op === "LogSoftmax")!;
+      expect(gap).to.deep.include({ why: "no kernel", instead: "cpu" });
+      // In evaluate, gradient and hvp once, in the two steps in both passes.
+      expect(gap.nodes).to.equal(7);
+      expect(gap.graphs).to.have.members(["evaluate", "gradient", "hvp", "curvature_step", "step"]);
+      const total = kernels.graphs.reduce((n, g) => n + g.onCpu, 0);
+      expect(kernels.gaps.reduce((n, g) => n + g.nodes, 0)).to.equal(total);
+      const text = (await curvsam(["check", out, "--ep", "webgpu"])).stdout;
+      expect(text).to.contain(`${total} nodes on the CPU\n`);
+      expect(text).to.match(/^fall back to the CPU$/m);
+      expect(text).to.match(/^ {2}LogSoftmax +no kernel +7 nodes +evaluate, gradient/m);
+    });
+
+    it("builds the graphs of a model in memory, and says what is lowered on the CPU", async () => {
+      const { code, stdout } = await curvsam(["check", mlp, "--ep", "cpu"]);
+      expect(code).to.equal(0);
+      expect(stdout).to.contain("differentiable: 4 parameter tensors");
+      expect(stdout).to.match(/kernels of ONNX Runtime [\d.]+: 9 graphs of [\d,]+ nodes: a kernel for every node/);
+      expect(stdout).to.match(/^lowered when the graphs are opened\n(.*\n)* {2}keepers +\d+ nodes /m);
+    });
+
+    it("exits 1 where a node has no kernel anywhere", async () => {
+      const file = join(out, "forward.onnx");
+      const model = loadModel(file);
+      model.graph.nodes.find((n) => n.op === "Tanh")!.op = "Tanhh";
+      saveModel(model, file);
+      const { code, stdout } = await curvsam(["check", out, "--ep", "cuda"]);
+      expect(code).to.equal(1);
+      expect(stdout).to.match(/^no kernel anywhere\n {2}Tanhh +no kernel +1 node +forward: \/Tanh$/m);
+    });
+
+    it("refuses what does not belong together", async () => {
+      for (const args of [[out], [mlp, "--loss", "mse"], [mlp, "--ep", "rocm"]]) {
+        const { code, stderr } = await curvsam(["check", ...args]);
+        expect(code).to.equal(2);
+        expect(stderr).to.match(/^curvsam: [^\n]*--ep[^\n]*\n$/);
+      }
+    });
   });
 });

@@ -1,0 +1,21 @@
+import type { Pass } from "../passes/pass.js";
+import { shareGelus } from "./gelu.js";
+import { dropKeepers } from "./keepers.js";
+import { shareNormalizations } from "./norms.js";
+import { fuseTransposes } from "./products.js";
+
+/** A rewrite of a graph for one provider. */
+export interface Form {
+  name: string;
+  /** What it does, for reports. */
+  does: string;
+  apply: Pass;
+}
+
+/** What the CPU provider's kernels do faster another way than the rules emit it. */
+export const cpuForms: readonly Form[] = [
+  { name: "keepers", does: "new weights and state are outputs directly, not chosen by `skipped`", apply: dropKeepers },
+  { name: "gelu", does: "a GELU takes the error function that its derivatives compute anyway", apply: shareGelus },
+  { name: "norms", does: "layer norms hand their mean and deviation to their derivatives", apply: shareNormalizations },
+  { name: "products", does: "matrix products read their operands transposed (FusedMatMul)", apply: fuseTransposes },
+];
