@@ -15,6 +15,8 @@ export type { ExportWarning } from "./frontend/audit.js";
 
 // Training packages
 export { patch, type PatchOptions, type PatchReport } from "./pack/patch.js";
+export type { Restored, TrainModeOptions } from "./frontend/train_mode.js";
+export type { Place } from "./frontend/places.js";
 export type { ArtifactFiles } from "./pack/artifact.js";
 export { exportModel } from "./pack/export.js";
 export { exportCheckpoint } from "./pack/checkpoint.js";
@@ -38,6 +40,7 @@ export type { Feeds } from "./runtime/batch.js";
 export type { Hyper } from "./runtime/feeder.js";
 export type { HostData, HostTensor } from "./runtime/tensors.js";
 export type { DType } from "./util/dtype.js";
+export type { Dim, Shape } from "./util/shape.js";
 
 // Training and evaluation
 export { fit } from "./train/fit.js";
@@ -72,7 +75,8 @@ export {
 
 // Analysis
 export { writeSurface, type SurfaceFiles } from "./pack/surface.js";
-export { LossSurface, type Block } from "./analysis/surface.js";
+export { LossSurface, type Block, type SurfaceGraphs } from "./analysis/surface.js";
+export type { RadiusSharpness } from "./analysis/radius.js";
 export { sharpness, type Layer, type Sharpness, type SharpnessOptions } from "./analysis/sharpness.js";
 export { sharpnessCallback, type SharpnessCallbackOptions } from "./analysis/callback.js";
 export type { Vector, SymmetricOperator } from "./analysis/vector.js";
