@@ -1,4 +1,5 @@
 import type { Pass } from "../passes/pass.js";
+import { multiplyFewPositions, turnTransposedConvolutions } from "./convolutions.js";
 import { shareGelus } from "./gelu.js";
 import { dropKeepers } from "./keepers.js";
 import { shareNormalizations } from "./norms.js";
@@ -17,5 +18,15 @@ export const cpuForms: readonly Form[] = [
   { name: "keepers", does: "new weights and state are outputs directly, not chosen by `skipped`", apply: dropKeepers },
   { name: "gelu", does: "a GELU takes the error function that its derivatives compute anyway", apply: shareGelus },
   { name: "norms", does: "layer norms hand their mean and deviation to their derivatives", apply: shareNormalizations },
+  {
+    name: "positions",
+    does: "the gradient of a convolution's kernel is a matrix product for each of its elements",
+    apply: multiplyFewPositions,
+  },
+  {
+    name: "turned kernels",
+    does: "transposed convolutions without strides, of small kernels, are convolutions",
+    apply: turnTransposedConvolutions,
+  },
   { name: "products", does: "matrix products read their operands transposed (FusedMatMul)", apply: fuseTransposes },
 ];
