@@ -18,6 +18,8 @@ try {
     outputs: [{ name: "markdown", path: folder }],
     outputFileStrategy: "modules",
     hideBreadcrumbs: true,
+    // Headings alone would collide: Feed.data and FeedData.
+    useHTMLAnchors: true,
     hidePageHeader: true,
     excludePrivate: true,
     disableSources: true,
