@@ -5,10 +5,14 @@ import { program } from "./program.js";
 
 const interruption = new AbortController();
 
-process.on("SIGINT", () => {
+function interrupt(): void {
   if (interruption.signal.aborted) process.exit(exitCodes.interrupted);
   interruption.abort();
-});
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
+// A run whose sweep is gone saves and stops too.
+process.on("disconnect", () => interruption.abort());
+process.channel?.unref();
 
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {

@@ -40,6 +40,8 @@ export interface RunLog {
   lastStep: number;
   seconds: number;
   skipped: number;
+  /** How many steps took which variant, skipped ones included. */
+  variants: Map<string, number>;
   /** How the log ends: `end`, `error`, or null where it just stops. */
   ended: string | null;
 }
@@ -56,6 +58,7 @@ export function readRunLog(path: string): RunLog {
     start: {},
     about: aboutSchema.parse({}),
     ...{ steps: new Map(), evaluations: new Map(), sharpness: new Map(), curvature: new Map(), times: new Map() },
+    variants: new Map(),
     ...{ elements: {}, confusion: null, lastStep: 0, seconds: 0, skipped: 0, ended: null },
   };
   lines.forEach((line, i) => {
@@ -105,10 +108,13 @@ function take(log: RunLog, event: Event): void {
       log.elements = Object.fromEntries(numbers(numbersSchema.parse(elements)));
       return;
     }
-    case "step":
+    case "step": {
+      const variant = String(event["variant"]);
+      log.variants.set(variant, (log.variants.get(variant) ?? 0) + 1);
       if (event["wasSkipped"] === true) log.skipped++;
       else extend(log.steps, step, measured(event));
       return;
+    }
     case "evaluation": {
       extend(log.evaluations, step, measured(event));
       const counts = countsSchema.safeParse(event["confusion"]);

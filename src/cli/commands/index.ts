@@ -10,7 +10,8 @@ import { command as optimizers_ } from "./optimizers.js";
 import { command as patch_ } from "./patch.js";
 import { command as report_ } from "./report.js";
 import { command as sharpness_ } from "./sharpness.js";
+import { command as sweep_ } from "./sweep.js";
 import { command as train_ } from "./train.js";
 
 /** Every command, in alphabetical order. */
-export const commands: readonly CommandBuilder[] = [check_, diff_, eval_, export_, glue_, inspect_, optimizers_, patch_, report_, sharpness_, train_];
+export const commands: readonly CommandBuilder[] = [check_, diff_, eval_, export_, glue_, inspect_, optimizers_, patch_, report_, sharpness_, sweep_, train_];
