@@ -2,6 +2,7 @@
 export { timeFirst } from "./batch_first.js";
 export { collectSequences } from "./collect.js";
 export { checkControl } from "./control.js";
+export { checkDomains } from "./domains.js";
 export { inlineFunctions } from "./inline.js";
 export { liftConstants } from "./lift.js";
 export { newestOpset, oldestOpset } from "./raise.js";

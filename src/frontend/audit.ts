@@ -2,12 +2,17 @@ import type { Graph } from "../ir/graph.js";
 import { trainsBatchNorm } from "../ops/BatchNormalization.js";
 import { dropoutSettings } from "./dropout.js";
 import { auditDropouts, nodesText, type ExportWarning } from "./dropout_audit.js";
+import { auditScatters } from "./scatters.js";
 import { modulePath } from "./scopes.js";
 
 export type { ExportWarning } from "./dropout_audit.js";
 
 /** What would train, but hardly as the author of a model meant. */
-export const auditExport = (graph: Graph): ExportWarning[] => [...auditDropouts(graph), ...auditBatchNorms(graph)];
+export const auditExport = (graph: Graph): ExportWarning[] => [
+  ...auditDropouts(graph),
+  ...auditBatchNorms(graph),
+  ...auditScatters(graph),
+];
 
 /** Batch norms in evaluation mode beside nodes in training mode: PyTorch's torch.export writes them so, whatever the model's mode. */
 function auditBatchNorms(graph: Graph): ExportWarning[] {

@@ -6,9 +6,10 @@ import { modulePath } from "./scopes.js";
 export interface ExportWarning {
   /**
    * Of attentions, `missing`: no Dropout at all, while other layers have theirs; `inactive`: one that is not in training
-   * mode. `statistics`: batch norms in evaluation mode, in a model that is otherwise in training mode.
+   * mode. `statistics`: batch norms in evaluation mode, in a model that is otherwise in training mode. `repeats`: scatters that
+   * overwrite places that the inputs name.
    */
-  kind: "missing" | "inactive" | "statistics";
+  kind: "missing" | "inactive" | "statistics" | "repeats";
   nodes: { name: string; path: string }[];
   message: string;
 }

@@ -84,19 +84,27 @@ function reachingOutputs(ways: Ways, candidates: readonly Value[], outputs: read
   return new Ways(ways.nodes, ends, { has: (v) => !active.has(v) }).reached;
 }
 
+/** `Cast "/cast" (which gives int64)`: nodes on the way to `outputs` at which derivatives end, if so they cannot reach any. */
+export function deadEndsBefore(graph: Graph, outputs: readonly Value[]): string[] {
+  const ways = new Ways(graph.nodes, outputs);
+  const active = activeValues(ways, [...graph.initializers.keys()].filter(carriesDerivatives), "vjp");
+  if (outputs.some((o) => active.has(o))) return [];
+  const kind = (v: Value | null | undefined): string => (v?.type?.kind === "tensor" ? v.type.dtype : "no tensor");
+  return deadEnds(ways, active)
+    .filter((n) => n.op !== "Shape" && n.op !== "Size")
+    .slice(0, 5)
+    .map((n) => `${n.label} (which gives ${kind(n.outputs[0])})`);
+}
+
 /**
  * Throws a UserError that names the nodes at which derivatives end, where that is why `outputs` have no parameters:
  * integers, strings and comparisons are constant almost everywhere.
  */
 export function refuseDeadEnds(graph: Graph, outputs: readonly Value[]): void {
-  const ways = new Ways(graph.nodes, outputs);
-  const active = activeValues(ways, [...graph.initializers.keys()].filter(carriesDerivatives), "vjp");
-  const ends = deadEnds(ways, active).filter((n) => n.op !== "Shape" && n.op !== "Size");
-  if (ends.length === 0 || outputs.some((o) => active.has(o))) return;
-  const kind = (v: Value | null | undefined): string => (v?.type?.kind === "tensor" ? v.type.dtype : "no tensor");
-  const shown = ends.slice(0, 5).map((n) => `${n.label} (which gives ${kind(n.outputs[0])})`);
+  const ends = deadEndsBefore(graph, outputs);
+  if (ends.length === 0) return;
   throw new UserError(
-    `no parameter can be trained: on the way to "${outputs[0]?.name ?? ""}" derivatives end at ${shown.join(", ")}; ` +
+    `no parameter can be trained: on the way to "${outputs[0]?.name ?? ""}" derivatives end at ${ends.join(", ")}; ` +
       `take an output before it`,
   );
 }

@@ -1,4 +1,4 @@
-import type { Graph, Value } from "../ir/graph.js";
+import type { Graph, Node, Value } from "../ir/graph.js";
 import { UserError, check } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
 import { findBuffers } from "./batch_norm.js";
@@ -6,6 +6,7 @@ import { findDropouts } from "./dropout.js";
 import type { LossOptions } from "./losses.js";
 import type { LossSpec, Source } from "./objective.js";
 import { findParameters, refuseDeadEnds, selectTrainable } from "./parameters.js";
+import { refuseRepeats } from "./scatters.js";
 import type { TrainModeOptions } from "./train_mode.js";
 
 /** What to train of a model, and towards what. */
@@ -33,6 +34,11 @@ export function findSource(graph: Graph, options: SourceOptions): Source {
   const target = loss.kind === "computed" ? loss.logits : loss.value;
   const parameters = findParameters(graph, [target]);
   if (parameters.length === 0) refuseDeadEnds(graph, [target]);
+  refuseRepeats(
+    graph,
+    parameters.map((p) => p.value),
+    target,
+  );
   options.checkNames?.(parameters.map((p) => p.name));
   selectTrainable(parameters, options);
   for (const p of parameters) p.group = options.group?.(p.name) ?? "default";
@@ -75,27 +81,55 @@ function findLoss(graph: Graph, { loss }: SourceOptions): LossSpec {
   const { logits: name, ...options } = loss;
   const floats = graph.outputs.filter((v) => v.type?.kind === "tensor" && v.dtype.startsWith("float"));
   if (name === undefined) {
-    const only = floats[0];
-    if (!only || floats.length !== 1) {
+    const [only, second] = floats;
+    if (!only) {
+      throw new UserError(
+        `no output of the model is floating-point: ${graph.outputs.map(described).join(", ")}; make an output of the logits`,
+      );
+    }
+    if (second) {
       const names = floats.map((v) => v.name).join(", ");
       throw new UserError(
         `the model has ${floats.length} floating-point outputs (${names}); name the logits with --logits`,
       );
     }
-    return { kind: "computed", options, logits: only };
+    return { kind: "computed", options, logits: trainable(only) };
   }
   return { kind: "computed", options, logits: named(graph, name, "--logits") };
 }
 
 function named(graph: Graph, name: string, flag: string): Value {
   const value = graph.output(name);
-  if (value) {
-    check(value.shape, `output "${name}": the runtime does not know its rank`);
-    check(value.dtype === "float32", `output "${name}" is ${value.dtype}; training needs float32 models`);
-    return value;
-  }
+  if (value) return trainable(value);
   const names = graph.outputs.map((v) => v.name);
   throw new UserError(
     `${flag} "${name}": the model has no such output; it has ${names.join(", ")}${didYouMean(name, names)}`,
   );
+}
+
+/** `output "y" of Cast "/cast" is int64`. */
+function described(v: Value): string {
+  const of = v.producer ? ` of ${v.producer.label}` : "";
+  return `output "${v.name}"${of} is ${v.type?.kind === "tensor" ? v.type.dtype : (v.type?.kind ?? "of no known type")}`;
+}
+
+/** The output itself, if it can be trained towards. */
+function trainable(v: Value): Value {
+  check(v.type?.kind === "tensor" && v.dtype === "float32", () => `${described(v)}; training needs float32 models`);
+  check(v.shape, () => {
+    const from = sourceOfRank(v);
+    const why =
+      from?.op === "If"
+        ? `${from.label} gives different ranks in its branches; make them agree`
+        : `that of ${from ? from.label : "an input"} is not; give its shape in the export`;
+    return `output "${v.name}": its rank is not known, since ${why}`;
+  });
+  return v;
+}
+
+/** Where an unknown rank comes from: the first node on the way to `v` all of whose operands have known ones. */
+function sourceOfRank(v: Value): Node | null {
+  const node = v.producer;
+  const unknown = node?.inputs.find((input) => input?.type?.kind === "tensor" && !input.shape);
+  return unknown?.producer ? sourceOfRank(unknown) : node;
 }

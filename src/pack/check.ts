@@ -1,6 +1,6 @@
 import { Ways, activeValues, missingRules } from "../autodiff/active.js";
 import { auditExport, type ExportWarning } from "../frontend/audit.js";
-import { findParameters } from "../frontend/parameters.js";
+import { deadEndsBefore, findParameters } from "../frontend/parameters.js";
 import { modulePath } from "../frontend/scopes.js";
 import type { Value } from "../ir/graph.js";
 import { UserError } from "../util/assert.js";
@@ -22,6 +22,8 @@ export interface CheckReport {
   /** Parameters that reach the outputs. */
   parameters: string[];
   missing: MissingRule[];
+  /** Where no parameter reaches the outputs: the nodes at which derivatives end, `Cast "/cast" (which gives int64)`. */
+  ends: string[];
   /** What would train, but hardly as its author meant. */
   warnings: ExportWarning[];
 }
@@ -60,6 +62,7 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
     outputs: targets.map((v: Value) => v.name),
     parameters: parameters.map((p) => p.name),
     missing,
+    ends: parameters.length > 0 ? [] : deadEndsBefore(graph, targets.length > 0 ? targets : graph.outputs),
     warnings: auditExport(graph),
   };
 }

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
 import {
   checkControl,
+  checkDomains,
   collectSequences,
   liftConstants,
   timeFirst,
@@ -50,6 +51,7 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   );
   const before = versionsOf(model);
   upgrade(model);
+  checkDomains(model.graph);
   constantsToInitializers(model.graph);
   checkControl(model.graph);
   unpackSequences(model);

@@ -85,11 +85,13 @@ export const command: CommandBuilder = (context) =>
 
 const lacksKernels = ({ gaps }: KernelReport): boolean => gaps.some((gap) => gap.instead === null);
 
-function listing({ file, parameters, missing, differentiable }: CheckReport): string[] {
+function listing({ file, parameters, missing, ends, differentiable }: CheckReport): string[] {
   const found = counted(parameters.length, "parameter tensor");
   if (differentiable) return [`${file}: differentiable: ${found}, every node on the way has its derivatives`];
   if (parameters.length === 0) {
-    return [`${file}: no trainable parameter: no floating-point initializer reaches the outputs`];
+    const why =
+      ends.length > 0 ? `derivatives end at ${ends.join(", ")}` : "no floating-point initializer reaches the outputs";
+    return [`${file}: no trainable parameter: ${why}`];
   }
   return [
     `${file}: not differentiable: ${counted(missing.length, "node")} without derivatives`,
