@@ -17,7 +17,7 @@ class Dimensions {
       });
     }
     const values = [...graph.inputs, ...graph.initializers.keys(), ...graph.nodes.flatMap((n) => n.outputs)];
-    this.names = new Set(values.map((v) => v?.name ?? ""));
+    this.names = new Set([...values.map((v) => v?.name ?? ""), ...graph.nodes.map((n) => n.name)]);
   }
 
   /** Whether a shape can be told from the inputs: by symbols of theirs, products of them, and numbers. */
@@ -69,9 +69,10 @@ class Dimensions {
     return value;
   }
 
+  /** A name for a value whose node can have it too, behind `shapes/`: a graph may have gone through this before. */
   private unique(base: string): string {
     let name = `shapes/${base}`;
-    for (let i = 1; this.names.has(name); i++) name = `shapes/${base}_${i}`;
+    for (let i = 1; this.names.has(name) || this.names.has(`shapes/${name}`); i++) name = `shapes/${base}_${i}`;
     this.names.add(name);
     return name;
   }

@@ -251,6 +251,19 @@ describe("shapesFromInputs", () => {
     expect(shapesFromInputs(s.graph)).to.deep.equal({ modified: false });
   });
 
+  it("gives its nodes names of their own in a graph that has been through it", () => {
+    const s = new Sketch();
+    const x = s.input("x", ["batch", 8]);
+    const h = s.op("Relu", [x], "h");
+    s.op("Abs", [x], "old");
+    s.graph.nodes[1]!.name = "shapes/shapes/shape";
+    s.output(s.op("Shape", [h], "y"));
+    shapesFromInputs(s.graph);
+    const names = s.graph.nodes.map((n) => n.name).filter((name) => name !== "");
+    expect(names).to.have.lengthOf.above(1);
+    expect(new Set(names).size).to.equal(names.length);
+  });
+
   it("gives the shapes that were read before", async () => {
     const s = new Sketch();
     const x = s.input("x", ["n", "m"]);
