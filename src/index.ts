@@ -35,7 +35,7 @@ export type { LossOptions } from "./frontend/losses.js";
 // Running a package
 export { PackageRuntime } from "./runtime/runtime.js";
 export type { Driver, EngineOptions } from "./runtime/options.js";
-export type { Counters, EvaluationResult, StepResult } from "./runtime/engine.js";
+export type { Counters, EvaluationResult, StepResult, StepsResult, StepsRoom } from "./runtime/engine.js";
 export type { Feeds } from "./runtime/batch.js";
 export type { Hyper } from "./runtime/feeder.js";
 export type { HostData, HostTensor } from "./runtime/tensors.js";
@@ -45,6 +45,7 @@ export type { Dim, Shape } from "./util/shape.js";
 // Training and evaluation
 export { fit } from "./train/fit.js";
 export type { Callbacks, CheckpointOptions, FitMoment, FitOptions, FitResult } from "./train/options.js";
+export type { ChunkOption } from "./train/chunks.js";
 export type { EarlyStopping, Goal } from "./train/goals.js";
 export type { HyperOptions } from "./train/hyper.js";
 export type { DynamicLossScale } from "./train/loss_scale.js";

@@ -29,6 +29,7 @@ export function sharpnessCallback(
 ): Callbacks {
   check(Number.isInteger(every) && every >= 1, `every: ${every}; a whole number from 1 on expected`);
   return {
+    every,
     onStep: async ({ wasSkipped, step }, at) => {
       if (wasSkipped || step % every !== 0) return;
       try {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import type { Command } from "commander";
 import type { BatchSource } from "../data/batch.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
+import type { ChunkOption } from "../train/chunks.js";
 import type { Evaluation, EvaluationSummary } from "../train/evaluate.js";
 import type { Callbacks, FitResult } from "../train/options.js";
 import { onFile } from "../util/files.js";
@@ -23,12 +24,15 @@ import {
 } from "./training.js";
 import { addSharpnessOptions, openSharpness, refuseIdleSharpness, type SharpnessFlags } from "./train_sharpness.js";
 
+const chunk = (text: string): ChunkOption => (text === "auto" || text === "off" ? text : integer({ min: 1 })(text));
+
 /** The options of every command that trains, whatever its data is. */
 export interface TrainFlags extends RuntimeFlags, HyperFlags, GoalFlags, SharpnessFlags {
   epochs: number;
   maxSteps?: number;
   batchSize: number;
   accumulate: number;
+  chunk: ChunkOption;
   seed: number;
   evalEvery?: number;
   saveEvery?: number;
@@ -48,6 +52,7 @@ export function addTrainOptions(command: Command, { batchSize = 16 } = {}): Comm
     .option("--max-steps <n>", "stop after so many steps", integer({ min: 1 }))
     .option("--batch-size <n>", "examples in a micro-batch", integer({ min: 1 }), batchSize)
     .option("--accumulate <n>", "micro-batches in a step", integer({ min: 1 }), 1)
+    .option("--chunk <n>", "steps in one run of the runtime: a number, auto or off", chunk, "auto")
     .option("--seed <n>", "seed of the order, the dropout and the probes", integer(), 0);
   return addSharpnessOptions(addGoalOptions(addHyperOptions(command)))
     .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))
@@ -116,6 +121,7 @@ export async function trainPackage(
       epochs: flags.epochs,
       maxSteps: flags.maxSteps,
       accumulate: flags.accumulate,
+      chunk: flags.chunk,
       ...hyperOptions(flags),
       maxSkips: flags.maxSkips,
       evaluation: data.evaluation,

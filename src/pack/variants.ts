@@ -1,6 +1,7 @@
 import type { ManifestInput } from "../format/manifest.js";
 import type { Curvature } from "../optim/part.js";
 import type { Optimizer } from "../optim/compose.js";
+import { leastCommonMultiple } from "../util/multiple.js";
 
 /** One kind of step: what it does beside the first gradient and the descent. */
 export interface Variant {
@@ -42,12 +43,6 @@ export function variantsOf({ ascent, curvature, period }: Optimizer): ScheduledV
     ...(period > 1 ? [{ ...variant(false, false, 1), name: "look_step", second: false, look: true }] : []),
   ];
   return candidates.filter((v, i) => !candidates.slice(0, i).some((before) => v.every % before.every === 0));
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y > 0) [x, y] = [y, x % y];
-  return (a / x) * b;
 }
 
 type Phase = NonNullable<ManifestInput["phases"]>[string][number];

@@ -23,7 +23,7 @@ export function exactScatters(graph: Graph): Graph {
   const b = newBuilder(graph.name);
   const inputs = new Map(graph.inputs.map((v) => [v, b.input(v.name, must(v.type, `the type of "${v.name}"`))]));
   const copies = instantiate(b, graph, inputs, graph.outputs, (node, read, within) =>
-    adds(node) ? [scatterRows(within as e.B, node, read)] : null,
+    adds(node) ? [scatterRows(within, node, read)] : null,
   );
   for (const output of graph.outputs) b.output(must(copies.get(output), output.name), output.name);
   return b.graph;

@@ -5,9 +5,9 @@ import { estimatedSizes } from "../passes/memory.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel } from "../serde/index.js";
 import { check, must } from "../util/assert.js";
-import { byteLength } from "../util/dtype.js";
-import { factorsOf, sizeOf } from "../util/shape.js";
+import { factorsOf } from "../util/shape.js";
 import { didYouMean } from "../util/suggest.js";
+import { heldBytes } from "./memory.js";
 
 /** What the steps of a package cost, and what it holds all the time. */
 export interface PackageCosts {
@@ -17,14 +17,6 @@ export interface PackageCosts {
   graphs: Record<string, Cost>;
   /** Bytes of parameters and state, and of the second buffer of each that a step writes. */
   held: number;
-}
-
-/** Bytes of parameters and state, twice what a step renews. */
-export function heldBytes({ parameters, state }: Manifest): number {
-  const bytes = ({ dtype, shape }: Manifest["state"][string] | Manifest["parameters"][string]): number =>
-    byteLength(dtype, sizeOf(shape));
-  const weights = Object.values(parameters).reduce((sum, p) => sum + bytes(p) * (p.trainable ? 2 : 1), 0);
-  return Object.values(state).reduce((sum, s) => sum + 2 * bytes(s), weights);
 }
 
 /** The names of the dynamic dimensions of the model's inputs. */

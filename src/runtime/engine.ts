@@ -3,9 +3,10 @@ import { identityOf, identityProblem } from "../format/identity.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
 import type { Feeds } from "./batch.js";
+import { CycleGraph, cyclePeriod } from "./cycle.js";
 import { feedsOf, prepareBatch, type Hyper, type PreparedBatch, type Sources } from "./feeder.js";
 import { PackageGraphs, type PackageGraph } from "./graphs.js";
-import { resolveOptions, type Driver, type EngineOptions } from "./options.js";
+import { resolveOptions, type Driver, type EngineOptions, type SessionOptions } from "./options.js";
 import { Phases } from "./phases.js";
 import { RandomInputs, type Moment } from "./random.js";
 import { requireProvider } from "./session.js";
@@ -31,11 +32,37 @@ export interface StepResult extends Counters {
   diagnostics: Record<string, number>;
 }
 
+/** What became of several steps that were to be one run. */
+export interface StepsResult {
+  /** Every step; none where the run was taken back. */
+  results: StepResult[];
+  /** The first step, counted from 0, whose loss or gradient was not finite: parameters and state are as before the run. */
+  failed: number | null;
+}
+
+/** How many steps one run may take. */
+export interface StepsRoom {
+  /** Runs take whole multiples of so many, from a step on that is one. */
+  period: number;
+  /** Steps that memory suffices for; less than a period: none. */
+  steps: number;
+  /** Bytes that a run of no steps takes beyond what is held, those for each step, and those that are free. */
+  once: number;
+  perStep: number;
+  available: number;
+}
+
 export interface EvaluationResult {
   outputs: Record<string, HostTensor>;
   /** Sum of the losses of the batch, and the weight that makes it a mean. */
   lossSum: number;
   lossWeight: number;
+}
+
+/** Whether a step with these diagnostics counts. */
+function isSound(diagnostics: Readonly<Record<string, number>>): boolean {
+  const finite = ["loss", "perturbed_loss"].every((name) => Number.isFinite(diagnostics[name] ?? 0));
+  return finite && (diagnostics["skipped"] ?? 0) === 0;
 }
 
 /** Runs the graphs of one package in this thread, and owns every buffer: what the worker holds. */
@@ -44,12 +71,13 @@ export class Engine {
   private readonly store: Store;
   private readonly random: RandomInputs;
   private readonly phases: Phases;
+  private cycle: CycleGraph | null = null;
 
   private constructor(
     readonly manifest: Manifest,
     private readonly graphs: PackageGraphs,
-    folder: string,
-    private readonly options: { seed: number; driver: Driver },
+    private readonly folder: string,
+    private readonly options: { seed: number; driver: Driver; session: SessionOptions },
   ) {
     this.store = new Store(folder, manifest);
     this.random = new RandomInputs(manifest, options.seed);
@@ -60,7 +88,7 @@ export class Engine {
     const { seed, driver, ...session } = resolveOptions(options);
     const manifest = readManifest(folder);
     await requireProvider(session);
-    return new Engine(manifest, new PackageGraphs(folder, manifest, session), folder, { seed, driver });
+    return new Engine(manifest, new PackageGraphs(folder, manifest, session), folder, { seed, driver, session });
   }
 
   /**
@@ -70,13 +98,7 @@ export class Engine {
    */
   async step(micro: readonly Feeds[], hyper: Hyper = {}, driver: Driver = this.options.driver): Promise<StepResult> {
     check(micro.length > 0, "a step needs at least one batch");
-    for (const name of Object.keys(hyper)) {
-      const known = Object.keys(this.manifest.hyper);
-      check(
-        known.includes(name),
-        () => `hyper-parameter "${name}" is not one of ${known.join(", ")}${didYouMean(name, known)}`,
-      );
-    }
+    this.checkHyper(hyper);
     const batches = micro.map((batch) => prepareBatch(this.manifest, batch));
     const variant = scheduledGraph(this.manifest.schedule, this.counters.step);
     const fused = batches.length === 1 && driver === "fused";
@@ -92,8 +114,7 @@ export class Engine {
           renewed,
         )
       : await this.phases.step(batches, variant, sources, renewed);
-    const finite = ["loss", "perturbed_loss"].every((name) => Number.isFinite(diagnostics[name] ?? 0));
-    const wasSkipped = (diagnostics.skipped ?? 0) !== 0 || !finite;
+    const wasSkipped = !isSound(diagnostics);
     diagnostics.skipped = Number(wasSkipped);
     if (wasSkipped) {
       this.counters.skipped++;
@@ -104,6 +125,54 @@ export class Engine {
       this.counters.skippedInRow = 0;
     }
     return { ...this.counters, wasSkipped, variant, diagnostics };
+  }
+
+  /**
+   * How many steps on batches like this one can be one run (`steps`); null where the package or the provider takes them one by
+   * one: it needs lowered graphs, a Loop, and a schedule of fused graphs alone.
+   */
+  async roomForSteps(batch: Feeds): Promise<StepsRoom | null> {
+    const { driver, session } = this.options;
+    const { lowered } = session;
+    if (driver !== "fused" || lowered === undefined || cyclePeriod(this.manifest) === null) return null;
+    const prepared = prepareBatch(this.manifest, batch);
+    // One session holds on to the memory of steps, not two.
+    await this.graphs.yieldMemory();
+    this.cycle ??= await CycleGraph.open(this.folder, this.manifest, { ...session, lowered }, prepared.sizes);
+    const { once, perStep } = this.cycle.memory(this.sources(prepared, {}));
+    const available = process.availableMemory();
+    const { period } = this.cycle;
+    const steps = Math.max(0, Math.floor((available - once) / Math.max(1, perStep)));
+    return { period, steps, once, perStep, available };
+  }
+
+  /**
+   * Steps of one batch each as one run, whole periods of the schedule (`roomForSteps`, which must come first); `hyper` has the
+   * overrides of each. Equal to as many calls of `step`, bit for bit; where the loss or a gradient of one is not finite, all are
+   * taken back.
+   */
+  async steps(batches: readonly Feeds[], hyper: readonly Hyper[]): Promise<StepsResult> {
+    const cycle = must(this.cycle, "room for several steps");
+    const { step } = this.counters;
+    const count = batches.length;
+    check(
+      count > 0 && count % cycle.period === 0 && step % cycle.period === 0,
+      `${count} steps from step ${step} on: runs take multiples of ${cycle.period}, from such a step on`,
+    );
+    for (const each of hyper) this.checkHyper(each);
+    const sources = batches.map((batch, i) => {
+      const all = this.sources(prepareBatch(this.manifest, batch), hyper[i] ?? {});
+      return { ...all, moment: { ...all.moment, step: step + i, attempt: i === 0 ? all.moment.attempt : 0 } };
+    });
+    const taken = await cycle.run(sources, this.store);
+    const wrong = taken.findIndex(({ diagnostics }) => !isSound(diagnostics));
+    if (wrong >= 0 || taken.length < count) return { results: [], failed: Math.max(0, wrong) };
+    this.store.flip(cycle.updates);
+    const results = taken.map(({ variant, diagnostics }): StepResult => {
+      this.counters = { ...this.counters, step: this.counters.step + 1, skippedInRow: 0 };
+      return { ...this.counters, wasSkipped: false, variant, diagnostics: { ...diagnostics, skipped: 0 } };
+    });
+    return { results, failed: null };
   }
 
   /** The loss and the outputs of a batch, in evaluation mode. */
@@ -175,7 +244,18 @@ export class Engine {
   }
 
   async close(): Promise<void> {
+    await this.cycle?.release();
     await this.graphs.release();
+  }
+
+  private checkHyper(hyper: Hyper): void {
+    const known = Object.keys(this.manifest.hyper);
+    for (const name of Object.keys(hyper)) {
+      check(
+        known.includes(name),
+        () => `hyper-parameter "${name}" is not one of ${known.join(", ")}${didYouMean(name, known)}`,
+      );
+    }
   }
 
   /** State in `renewed` is read where its new value waits. */

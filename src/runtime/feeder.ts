@@ -1,5 +1,6 @@
 import type { Tensor } from "onnxruntime-node";
 import type { Manifest } from "../format/manifest.js";
+import type { InputRole } from "../format/ports.js";
 import { check, must } from "../util/assert.js";
 import { checkBatch, type Feeds, type Sizes } from "./batch.js";
 import type { PackageGraph } from "./graphs.js";
@@ -34,24 +35,25 @@ export interface Sources {
   held(name: string): Tensor;
 }
 
-/** The feeds of `graph`, each input from where its role says. */
-export function feedsOf(graph: PackageGraph, sources: Sources): Record<string, Tensor> {
+/** The value of input `name`, from where its role says; `path` is the graph that reads it. */
+export function inputValue(name: string, role: InputRole, path: string, sources: Sources): Tensor {
   const { batch, moment, hyper, random, manifest } = sources;
-  const value = (name: string, role: string): Tensor => {
-    switch (role) {
-      case "input":
-      case "target": {
-        const tensor = batch?.tensors.get(name);
-        check(tensor, `the batch has no "${name}", which ${graph.path} needs`);
-        return tensor;
-      }
-      case "hyper":
-        return wrap("float32", Float32Array.of(hyper[name] ?? must(manifest.hyper[name], name).default), []);
-      case "random":
-        return random.get(name, moment, batch?.sizes ?? new Map());
-      default:
-        return sources.held(name);
+  switch (role) {
+    case "input":
+    case "target": {
+      const tensor = batch?.tensors.get(name);
+      check(tensor, `the batch has no "${name}", which ${path} needs`);
+      return tensor;
     }
-  };
-  return Object.fromEntries(graph.inputs.map(({ name, role }) => [name, value(name, role)]));
+    case "hyper":
+      return wrap("float32", Float32Array.of(hyper[name] ?? must(manifest.hyper[name], name).default), []);
+    case "random":
+      return random.get(name, moment, batch?.sizes ?? new Map());
+    default:
+      return sources.held(name);
+  }
 }
+
+/** The feeds of `graph`. */
+export const feedsOf = (graph: PackageGraph, sources: Sources): Record<string, Tensor> =>
+  Object.fromEntries(graph.inputs.map(({ name, role }) => [name, inputValue(name, role, graph.path, sources)]));

@@ -43,25 +43,35 @@ export class PackageGraph {
     }
   }
 
-  /**
-   * Runs the graph. Outputs that have a tensor in `fetches` are written there, those with null come back in new memory;
-   * others are not computed. The returned tensors are copies where a buffer was given, so only the null ones are returned.
-   */
-  async run(
+  run(
     feeds: Readonly<Record<string, Tensor>>,
     fetches: Readonly<Record<string, Tensor | null>>,
   ): Promise<Record<string, Tensor>> {
-    try {
-      const results = Object.entries(await this.session.run(feeds, fetches));
-      discard(results.flatMap(([name, result]) => copyOf(result, fetches[name])));
-      return Object.fromEntries(results.filter(([name]) => fetches[name] === null));
-    } catch (error) {
-      throw runError(this.path, error);
-    }
+    return runSession(this.session, this.path, feeds, fetches);
   }
 
   async release(): Promise<void> {
     await this.session.release();
+  }
+}
+
+/**
+ * Runs the graph that was opened from `path`. Outputs that have a tensor in `fetches` are written there, those with null come
+ * back in new memory; others are not computed. The returned tensors are copies where a buffer was given, so only the null ones
+ * are returned.
+ */
+export async function runSession(
+  session: Session,
+  path: string,
+  feeds: Readonly<Record<string, Tensor>>,
+  fetches: Readonly<Record<string, Tensor | null>>,
+): Promise<Record<string, Tensor>> {
+  try {
+    const results = Object.entries(await session.run(feeds, fetches));
+    discard(results.flatMap(([name, result]) => copyOf(result, fetches[name])));
+    return Object.fromEntries(results.filter(([name]) => fetches[name] === null));
+  } catch (error) {
+    throw runError(path, error);
   }
 }
 
@@ -75,6 +85,7 @@ function copyOf(result: Tensor, target: Tensor | null | undefined): ArrayBuffer[
 /** The graphs of a package, each opened when it is first needed. */
 export class PackageGraphs {
   private readonly opened = new Map<string, PackageGraph>();
+  private keepsMemory = true;
 
   constructor(
     private readonly folder: string,
@@ -96,10 +107,17 @@ export class PackageGraphs {
       return `${this.folder}: the package has no graph "${key}"${didYouMean(key, Object.keys(graphs))}`;
     });
     const path = join(this.folder, file);
-    const usual = key === usualGraph(this.manifest.schedule);
-    const graph = new PackageGraph(path, await openSession(path, this.options, sizes, usual), this.manifest);
+    const keeps = this.keepsMemory && key === usualGraph(this.manifest.schedule);
+    const graph = new PackageGraph(path, await openSession(path, this.options, sizes, keeps), this.manifest);
     this.opened.set(key, graph);
     return graph;
+  }
+
+  /** Opens no graph any more that holds on to its memory: another session does. */
+  async yieldMemory(): Promise<void> {
+    if (!this.keepsMemory) return;
+    this.keepsMemory = false;
+    await this.release();
   }
 
   async release(): Promise<void> {

@@ -1,6 +1,6 @@
 import { UserError } from "../util/assert.js";
 import type { Feeds } from "./batch.js";
-import type { Counters, EvaluationResult, StepResult } from "./engine.js";
+import type { Counters, EvaluationResult, StepResult, StepsResult, StepsRoom } from "./engine.js";
 import type { Hyper } from "./feeder.js";
 import type { Driver, EngineOptions } from "./options.js";
 import type { HostTensor } from "./tensors.js";
@@ -8,6 +8,8 @@ import type { HostTensor } from "./tensors.js";
 /** What the worker can be asked for: the engine's methods, by name. */
 export interface Calls {
   step: { takes: [readonly Feeds[], Hyper, Driver | undefined]; gives: StepResult };
+  roomForSteps: { takes: [Feeds]; gives: StepsRoom | null };
+  steps: { takes: [readonly Feeds[], readonly Hyper[]]; gives: StepsResult };
   evaluate: { takes: [Feeds]; gives: EvaluationResult };
   forward: { takes: [Feeds]; gives: Record<string, HostTensor> };
   read: { takes: [readonly string[]]; gives: Record<string, HostTensor> };

@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { readManifest, type Manifest } from "../format/manifest.js";
 import { check, must } from "../util/assert.js";
 import type { Feeds } from "./batch.js";
-import type { Counters, EvaluationResult, StepResult } from "./engine.js";
+import type { Counters, EvaluationResult, StepResult, StepsResult, StepsRoom } from "./engine.js";
 import type { Hyper } from "./feeder.js";
 import { buffersOf, fromPlain, type CallName, type Calls, type Request, type Response } from "./protocol.js";
 import { resolveOptions, type Driver, type EngineOptions } from "./options.js";
@@ -70,6 +70,18 @@ export class PackageRuntime {
   step(batches: Feeds | readonly Feeds[], hyper: Hyper = {}, driver?: Driver): Promise<StepResult> {
     const copies = (isMany(batches) ? batches : [batches]).map(copyOf);
     return this.call("step", [copies, hyper, driver], copies);
+  }
+
+  /** How many steps on batches like this one can be one run (see `Engine.roomForSteps`). */
+  roomForSteps(batch: Feeds): Promise<StepsRoom | null> {
+    const copy = copyOf(batch);
+    return this.call("roomForSteps", [copy], [copy]);
+  }
+
+  /** Several steps, of one batch each, as one run (see `Engine.steps`). */
+  steps(batches: readonly Feeds[], hyper: readonly Hyper[]): Promise<StepsResult> {
+    const copies = batches.map(copyOf);
+    return this.call("steps", [copies, hyper], copies);
   }
 
   evaluate(batch: Feeds): Promise<EvaluationResult> {

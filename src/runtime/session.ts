@@ -71,6 +71,10 @@ export async function openSession(
   }
 }
 
+/** Opens the lowered graph in file `path` as it is, the one that runs at nearly every step. */
+export const openLowered = (path: string, options: SessionOptions): Promise<Session> =>
+  InferenceSession.create(path, settings({ ...options, level: "disabled" }, true));
+
 /** An error of a run, as one line that names the graph. */
 export function runError(path: string, error: unknown): UserError {
   const reason = reasonOf(error);

@@ -11,6 +11,8 @@ const post = (response: Response, transfer: ArrayBuffer[] = []) => port.postMess
 function serve(engine: Engine): void {
   const handlers: Handlers = {
     step: (batches, hyper, driver) => engine.step(batches, hyper, driver),
+    roomForSteps: (batch) => engine.roomForSteps(batch),
+    steps: (batches, hyper) => engine.steps(batches, hyper),
     evaluate: (batch) => engine.evaluate(batch),
     forward: (batch) => engine.forward(batch),
     read: (names) => engine.read(names),

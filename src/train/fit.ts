@@ -1,17 +1,19 @@
-import type { Batch, BatchSource } from "../data/batch.js";
-import type { PackageRuntime } from "../runtime/runtime.js";
+import type { Batch } from "../data/batch.js";
+import type { StepResult } from "../runtime/engine.js";
 import { UserError } from "../util/assert.js";
 import type { JsonValue } from "../util/json.js";
-import { Checkpoints, readCheckpoint, type TrainerState } from "./checkpoints.js";
+import { Chunks, checkChunk } from "./chunks.js";
+import { Checkpoints, type TrainerState } from "./checkpoints.js";
 import { evaluateAll, type EvaluationSummary } from "./evaluate.js";
 import { curvatureTensors, meanCurvature } from "./curvature.js";
 import { EventLog, type TrainEvent } from "./events.js";
-import { checkMetric, goalName, rank, resolveGoal, valueOf, watch, type ResolvedGoal } from "./goals.js";
-import { Groups } from "./groups.js";
-import { hyperSchedule } from "./hyper.js";
+import { rank, valueOf, watch } from "./goals.js";
+import { Groups, type Group } from "./groups.js";
 import { firstLossScale, leastLossScale, lossScaleHyper, nextLossScale } from "./loss_scale.js";
 import { checkOptions, type Callbacks, type FitMoment, type FitOptions, type FitResult } from "./options.js";
+import { planOf, type Plan } from "./plan.js";
 import { Progress } from "./progress.js";
+import { callbacksOf, forgetOtherGoals, newState, note, resumedState } from "./start.js";
 
 /**
  * Trains a package: steps over epochs of batches, with evaluation, checkpoints and an event log. Equal seeds and threads give equal
@@ -32,20 +34,6 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   return training.finish();
 }
 
-/** Lines of curvature in a run, where nothing else is said. */
-const curvatureLines = 50;
-
-/** What follows from the options before the first step. */
-interface Plan {
-  total: number;
-  hyperAt: (t: number) => Record<string, number>;
-  /** Steps between lines of curvature. */
-  curvatureEvery: number;
-  /** What ranks the best checkpoints, and what early stopping goes by. */
-  best: ResolvedGoal;
-  watched: ResolvedGoal;
-}
-
 class Training {
   private readonly started = Date.now();
   private readonly callbacks: readonly Callbacks[];
@@ -57,6 +45,7 @@ class Training {
   private fallback: string | null = null;
   /** Step of the last checkpoint. */
   private savedAt = -1;
+  private readonly chunks: Chunks;
 
   private constructor(
     private readonly options: FitOptions,
@@ -68,6 +57,8 @@ class Training {
     private readonly progress: Progress,
   ) {
     this.callbacks = callbacksOf(options);
+    const chunk = (options.accumulate ?? 1) > 1 ? "off" : (options.chunk ?? "off");
+    this.chunks = new Chunks(options.runtime, chunk, (line) => note(options, line));
   }
 
   static async start(options: FitOptions): Promise<Training> {
@@ -75,14 +66,10 @@ class Training {
     const { threads, seed } = runtime;
     checkOptions(options);
     const groups = new Groups(train, accumulate);
+    checkChunk(runtime.manifest, { chunk: options.chunk ?? "off", accumulate, stepsPerEpoch: groups.perEpoch });
     const total = Math.min(maxSteps, epochs * groups.perEpoch);
     // Whatever can be wrong is looked at before the first file is touched.
-    const plan = {
-      ...{ total, hyperAt: hyperSchedule(runtime.manifest, options, total), ...goals(options) },
-      curvatureEvery: curvatureTensors(runtime.manifest)
-        ? (options.curvatureEvery ?? Math.ceil(total / curvatureLines))
-        : Infinity,
-    };
+    const plan = planOf(options, total);
     const firstScale = options.lossScale ? firstLossScale(runtime.manifest, options.hyper ?? {}) : null;
     const resumed = resume === undefined ? null : await resumedState(options, resume);
     const state = resumed?.state ?? (await newState(runtime, train));
@@ -109,9 +96,15 @@ class Training {
     if (state.evaluationDue) await this.pause(true, false);
     this.checkPatience();
     while (!this.done && !this.over) {
-      const { batches, endOfEpoch, after } = await groups.next();
-      const taken = batches.length > 0 && (await this.step(batches));
-      state.source = after;
+      const group = await groups.next();
+      const { batches, endOfEpoch } = group;
+      const followers = await this.followers(group);
+      const taken =
+        followers.length > 0
+          ? await this.stepsAtOnce([group, ...followers])
+          : batches.length > 0 && (await this.step(batches));
+      if (taken === null) continue;
+      state.source = (followers.at(-1) ?? group).after;
       if (endOfEpoch) {
         state.epoch++;
         state.running = { loss: 0, steps: 0 };
@@ -186,14 +179,81 @@ class Training {
     this.log?.close();
   }
 
+  /** The groups that are one run with `group`; none where its step is taken by itself. */
+  private async followers({ batches: [batch, ...others] }: Group): Promise<Group[]> {
+    if (!batch || others.length > 0) return [];
+    const { options, plan, state, groups, chunks } = this;
+    const { maxSteps = Infinity, evaluateEvery = Infinity, checkpoints } = options;
+    const looks = this.callbacks.map(({ every }) => every);
+    const periods = [evaluateEvery, checkpoints?.every, this.log ? plan.curvatureEvery : undefined, ...looks];
+    const due = periods.map((every = Infinity) => every - (state.step % every));
+    const wanted = await chunks.next(state.step, Math.min(maxSteps - state.step, ...due), batch);
+    const followers: Group[] = [];
+    while (followers.length + 1 < wanted && followers.at(-1)?.endOfEpoch !== true) followers.push(await groups.next());
+    const there = 1 + followers.filter(({ endOfEpoch }) => !endOfEpoch).length;
+    groups.putBack(followers.splice(Math.max(0, there - (there % chunks.period) - 1)));
+    return followers;
+  }
+
+  /** Takes a step for each group in one run; null where the run was taken back, and the groups come again. */
+  private async stepsAtOnce(groups: readonly Group[]): Promise<true | null> {
+    const { options, state, chunks } = this;
+    const [first, count] = [state.step, groups.length];
+    const hyper = this.hyperOf(count);
+    const before = performance.now();
+    const { results, failed } = await options.runtime.steps(
+      groups.flatMap(({ batches }) => batches),
+      hyper,
+    );
+    if (failed !== null) {
+      chunks.takenBack(count);
+      this.groups.putBack(groups);
+      note(
+        options,
+        `step ${first + failed + 1}: the loss or a gradient is not finite; the run of ${count} steps from ${first + 1} on is taken ` +
+          "back, and its steps are taken one by one",
+      );
+      return null;
+    }
+    const seconds = (performance.now() - before) / 1000;
+    chunks.took(count, seconds);
+    for (const [i, result] of results.entries()) {
+      await this.stepped(result, hyper[i] ?? {}, groups[i]?.batches ?? [], seconds / count);
+    }
+    return true;
+  }
+
   /** Whether the step was taken. */
   private async step(batches: readonly Batch[]): Promise<boolean> {
-    const { options, state } = this;
-    const { lossScale } = state;
-    const hyper = { ...this.plan.hyperAt(state.step), ...(lossScale && lossScaleHyper(lossScale)) };
+    const { options } = this;
+    const [hyper = {}] = this.hyperOf(1);
     const before = performance.now();
     // An epoch's last step may have one micro-batch: it goes the way of the others.
     const result = await options.runtime.step(batches, hyper, (options.accumulate ?? 1) > 1 ? "phases" : undefined);
+    await this.stepped(result, hyper, batches, (performance.now() - before) / 1000);
+    return !result.wasSkipped;
+  }
+
+  /** Hyper-parameters of the next steps, all of them taken. */
+  private hyperOf(steps: number): Record<string, number>[] {
+    const { options, plan, state } = this;
+    let scale = state.lossScale;
+    return Array.from({ length: steps }, (_, i) => {
+      const hyper = { ...plan.hyperAt(state.step + i), ...(scale && lossScaleHyper(scale)) };
+      if (scale && options.lossScale) scale = nextLossScale(scale, false, options.lossScale);
+      return hyper;
+    });
+  }
+
+  /** What follows from a step: the log, the progress bar, callbacks, and the end where too many are skipped. */
+  private async stepped(
+    result: StepResult,
+    hyper: Readonly<Record<string, number>>,
+    batches: readonly Batch[],
+    seconds: number,
+  ): Promise<void> {
+    const { options, state } = this;
+    const { lossScale } = state;
     const { step, skipped, skippedInRow, wasSkipped, variant, diagnostics } = result;
     Object.assign(state, { step, skipped, skippedInRow });
     if (lossScale && options.lossScale) state.lossScale = nextLossScale(lossScale, wasSkipped, options.lossScale);
@@ -208,7 +268,6 @@ class Training {
     const { running } = state;
     const loss = running.steps > 0 ? running.loss / running.steps : NaN;
     const examples = batches.reduce((sum, { size }) => sum + size, 0);
-    const seconds = (performance.now() - before) / 1000;
     this.progress.update({ step, epoch: state.epoch, epochs: options.epochs, loss, examples, seconds });
     for (const each of this.callbacks) await each.onStep?.(result, this.moment());
     const { maxSkips = 10 } = options;
@@ -220,7 +279,6 @@ class Training {
           "lower the learning rate or the radius, or look at the data",
       );
     }
-    return !wasSkipped;
   }
 
   private async evaluate(): Promise<void> {
@@ -286,69 +344,6 @@ class Training {
     const line: TrainEvent = { event, step, epoch, seconds: elapsed, ...rest };
     this.log?.write(line);
   }
-}
-
-/** Where a run starts. */
-async function newState(runtime: PackageRuntime, train: BatchSource): Promise<TrainerState> {
-  return {
-    ...(await runtime.counters()),
-    epoch: 0,
-    seed: runtime.seed,
-    threads: runtime.threads,
-    source: train.state(),
-    running: { loss: 0, steps: 0 },
-    evaluatedAt: -1,
-    evaluationDue: false,
-    ranking: [],
-    rankedBy: "",
-    patience: { by: "", best: null, stale: 0 },
-    lossScale: null,
-    seconds: 0,
-    logBytes: 0,
-  };
-}
-
-/** Where the checkpoint at `path` stood: the runtime and the data go back there. */
-async function resumedState(options: FitOptions, from: string): Promise<{ state: TrainerState; path: string }> {
-  const { runtime, train } = options;
-  const { state, statePath, path } = readCheckpoint(from);
-  await runtime.loadState(statePath);
-  train.restore(state.source);
-  const { threads } = runtime;
-  if (threads !== state.threads) {
-    note(
-      options,
-      `the checkpoint was made with ${state.threads} threads, this run has ${threads}: its numbers will differ in the last bits`,
-    );
-  }
-  return { state: { ...state, threads }, path };
-}
-
-const callbacksOf = ({ callbacks = [] }: FitOptions): readonly Callbacks[] =>
-  Array.isArray(callbacks) ? (callbacks as readonly Callbacks[]) : [callbacks as Callbacks];
-
-function note(options: FitOptions, line: string): void {
-  for (const each of callbacksOf(options)) each.onNote?.(line);
-}
-
-/** The goals of a run; a metric that the evaluation is known not to have is refused. */
-function goals({ checkpoints, earlyStopping, evaluation }: FitOptions): Pick<Plan, "best" | "watched"> {
-  const best = resolveGoal(checkpoints?.best);
-  const watched = earlyStopping?.metric === undefined ? best : resolveGoal(earlyStopping);
-  const measured = evaluation?.measure === undefined ? [] : evaluation.measure.metrics;
-  if (evaluation && measured) for (const goal of [best, watched]) checkMetric(goal, ["loss", ...measured]);
-  return { best, watched };
-}
-
-/** Puts the run's goals into its state; what a checkpoint remembers of others is of no use any more. */
-function forgetOtherGoals(state: TrainerState, { best, watched }: Plan, options: FitOptions): void {
-  const by = goalName(best);
-  if (state.ranking.length > 0 && state.rankedBy !== by) {
-    note(options, `the checkpoint ranked evaluations by the ${state.rankedBy}; from here on the ${by} counts alone`);
-    state.ranking = [];
-  }
-  state.rankedBy = by;
-  if (state.patience.by !== goalName(watched)) state.patience = { by: goalName(watched), best: null, stale: 0 };
 }
 
 const finite = (values: Readonly<Record<string, number>>): Record<string, JsonValue> =>

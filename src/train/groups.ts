@@ -17,6 +17,7 @@ export interface Group {
  */
 export class Groups {
   private ahead: Promise<Group> | null = null;
+  private returned: Group[] = [];
 
   constructor(
     private readonly source: BatchSource,
@@ -29,11 +30,18 @@ export class Groups {
   }
 
   async next(): Promise<Group> {
+    const before = this.returned.shift();
+    if (before) return before;
     const group = await (this.ahead ?? this.read());
     this.ahead = this.read();
     // The error is reported by the call that would have used the group.
     this.ahead.catch(() => undefined);
     return group;
+  }
+
+  /** Takes groups back: they come next, in this order. */
+  putBack(groups: readonly Group[]): void {
+    this.returned = [...groups, ...this.returned];
   }
 
   /** Waits for what is being read ahead, so that nobody reads on after the end. */

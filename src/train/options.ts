@@ -2,6 +2,7 @@ import type { BatchSource } from "../data/batch.js";
 import type { StepResult } from "../runtime/engine.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { check } from "../util/assert.js";
+import type { ChunkOption } from "./chunks.js";
 import type { JsonValue } from "../util/json.js";
 import type { Evaluation, EvaluationSummary } from "./evaluate.js";
 import type { EarlyStopping, Goal } from "./goals.js";
@@ -18,6 +19,12 @@ export interface FitOptions extends HyperOptions {
   accumulate?: number | undefined;
   /** Let the scale of the loss follow the gradients: halved where one overflows, doubled after a while without. */
   lossScale?: DynamicLossScale | undefined;
+  /**
+   * Steps that are one run of the runtime: a number, `auto` (as many as fit and take a few seconds) or `off`, the default.
+   * Results are the same, bit for bit; callbacks, the log and `signal` come into play at the end of a run. It takes graphs that
+   * are lowered (`EngineOptions.lowered`); without, steps are taken one by one.
+   */
+  chunk?: ChunkOption | undefined;
   evaluation?: Evaluation | undefined;
   /** Steps between evaluations; default: after each epoch. */
   evaluateEvery?: number | undefined;
@@ -36,7 +43,7 @@ export interface FitOptions extends HyperOptions {
   progress?: boolean | undefined;
   /** Training stops when so many steps in a row are skipped, a dynamic scale of the loss being at its least; default 10. */
   maxSkips?: number | undefined;
-  /** Aborting it finishes the step, saves a checkpoint and returns. */
+  /** Aborting it finishes the step, or the run of several, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
   /** One set of callbacks, or several, called in their order. */
   callbacks?: Callbacks | readonly Callbacks[] | undefined;
@@ -72,6 +79,8 @@ export interface FitMoment {
 
 /** Called, and waited for, as training goes on; an error that one throws ends the run with that error. */
 export interface Callbacks {
+  /** For an `onStep` that looks at the parameters: no run of several steps goes beyond a multiple of so many. */
+  readonly every?: number | undefined;
   /** After each step, also one that was skipped. */
   onStep?(result: StepResult, at: FitMoment): void | Promise<void>;
   /** After each evaluation, before its checkpoint. */
