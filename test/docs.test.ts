@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cliReference } from "../scripts/docs/cli.js";
+import { idea, ideaPictures } from "../scripts/docs/idea.js";
 import { optimizerReference } from "../scripts/docs/optimizers.js";
 import { root } from "./support/root.js";
 
@@ -13,6 +14,22 @@ describe("the documentation", () => {
     expect(read("docs", "CLI.md") === cliReference(), `docs/CLI.md ${advice}`).to.equal(true);
     const optimizers = read("docs", "OPTIMIZERS.md");
     expect(optimizers === optimizerReference(optimizers), `docs/OPTIMIZERS.md ${advice}`).to.equal(true);
+  });
+
+  it("draws the idea from the definitions: each step on its boundary, along the gradient in its own norm", async () => {
+    const { gradient, d, radius, sam, curvsam } = idea();
+    const sum = (term: (i: number) => number): number => term(0) + term(1);
+    expect(sum((i) => d[i]! * curvsam[i]! ** 2)).to.be.closeTo(radius ** 2, 1e-12);
+    expect(Math.hypot(...curvsam)).to.be.closeTo(Math.hypot(...sam), 1e-12);
+    // No other point of the ellipse has a larger ⟨g, ε⟩.
+    const best = sum((i) => gradient[i]! * curvsam[i]!);
+    for (let angle = 0; angle < 6.3; angle += 0.01) {
+      const [x, y] = [Math.cos(angle), Math.sin(angle)].map((v, i) => (radius * v) / Math.sqrt(d[i]!));
+      expect(gradient[0]! * x! + gradient[1]! * y!).to.be.below(best + 1e-12);
+    }
+    for (const [name, svg] of Object.entries(await ideaPictures())) {
+      expect(read("docs", name) === svg, `docs/${name} is not current: run "npm run docs"`).to.equal(true);
+    }
   });
 
   it("links to files, and to headings within a file, that are there", () => {

@@ -1,7 +1,12 @@
-/** Writes what of the documentation follows from the code: docs/CLI.md and the tables of docs/OPTIMIZERS.md. */
+/** Writes what of the documentation follows from the code: docs/CLI.md, the tables of docs/OPTIMIZERS.md, the picture of the idea. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { cliReference } from "./cli.js";
+import { ideaPictures } from "./idea.js";
 import { optimizerReference } from "./optimizers.js";
 
-writeFileSync("docs/CLI.md", cliReference());
-writeFileSync("docs/OPTIMIZERS.md", optimizerReference(readFileSync("docs/OPTIMIZERS.md", "utf8")));
+const at = (name: string): string => join("docs", name);
+
+writeFileSync(at("CLI.md"), cliReference());
+writeFileSync(at("OPTIMIZERS.md"), optimizerReference(readFileSync(at("OPTIMIZERS.md"), "utf8")));
+for (const [name, svg] of Object.entries(await ideaPictures())) writeFileSync(at(name), svg);
