@@ -64,7 +64,9 @@ export async function openSession(
       const file = await lowerForCpu(path, options.lowered, sizes);
       return await InferenceSession.create(file, settings({ ...options, level: "disabled" }, keepsMemory));
     }
-    return await InferenceSession.create(path, settings(options, keepsMemory));
+    const usual = settings(options, keepsMemory);
+    const config = await options.provider.configFor?.(path);
+    return await InferenceSession.create(path, config ? { ...usual, executionProviders: [config] } : usual);
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`${path}: ONNX Runtime cannot open it: ${reasonOf(error)}`);

@@ -8,6 +8,8 @@ export interface Provider {
   name: string;
   /** How a session of onnxruntime-node asks for it. */
   config(deviceId: number | undefined): InferenceSession.ExecutionProviderConfig;
+  /** The same for the model in `file`, where it depends on that. */
+  configFor?: (file: string) => Promise<InferenceSession.ExecutionProviderConfig>;
   /** Opens a model, in a file or in memory, where the provider is of another binding than onnxruntime-node. */
   open?: (model: string | Uint8Array) => Promise<Session>;
   /** What to do where it cannot be used. */
