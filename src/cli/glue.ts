@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer } from "../data/tokenizer.js";
 import { manifestFile, type Manifest } from "../format/manifest.js";
@@ -10,11 +10,12 @@ import { predictionTable, submissionTable, writeJson, writeSubmission } from "..
 import { meanOf, taskScore } from "../tasks/glue/metrics.js";
 import { batchesOf, checkHead, evaluatePart, measureOf, predictPart } from "../tasks/glue/run.js";
 import { glueTask, glueTasks, type GlueTask, type Part } from "../tasks/glue/tasks.js";
-import { readCheckpoint } from "../train/checkpoints.js";
+import { readCheckpoint, runLock } from "../train/checkpoints.js";
 import { fit } from "../train/fit.js";
 import { schedule, type ScheduleName } from "../train/schedules.js";
 import { check } from "../util/assert.js";
-import { onFile, writeFileAtomically } from "../util/files.js";
+import { makeFolder, onFile, writeFileAtomically } from "../util/files.js";
+import { FolderLock } from "../util/lock.js";
 import { aboutRun } from "./about.js";
 import type { Context } from "./context.js";
 import { embeddingRows } from "./dataset.js";
@@ -128,10 +129,20 @@ class TaskRun {
     this.folder = flags.output_dir;
   }
 
-  /** Null where the user stopped it. */
+  /** Null where the user stopped it. The folder is this process's meanwhile. */
   async run(): Promise<TaskResult | null> {
+    makeFolder(this.folder);
+    const lock = FolderLock.take(this.folder, runLock);
+    try {
+      this.prepareFolder();
+      return await this.work();
+    } finally {
+      lock.release();
+    }
+  }
+
+  private async work(): Promise<TaskResult | null> {
     const { flags, task, folder } = this;
-    this.prepareFolder();
     const data = await this.dataFolder();
     const model = await this.openPackage();
     const runtime = await PackageRuntime.open(model, { threads: flags.threads, seed: flags.seed });
@@ -145,7 +156,7 @@ class TaskRun {
       if (flags.do_train && task.train) {
         if (!(await this.train(runtime, tokenizer, data, task.train))) return null;
       } else if (typeof flags.resume_from_checkpoint === "string") {
-        await loadWeights(runtime, weightsAt(flags.resume_from_checkpoint));
+        await loadWeights(runtime, await weightsAt(flags.resume_from_checkpoint));
       }
       const score = flags.do_eval ? await this.evaluate(runtime, tokenizer, data) : NaN;
       if (score === null) return null;
@@ -169,7 +180,6 @@ class TaskRun {
       );
       for (const name of ours) onFile(folder, "write", () => rmSync(join(folder, name), { recursive: true }));
     }
-    onFile(folder, "write", () => mkdirSync(folder, { recursive: true }));
   }
 
   private async dataFolder(): Promise<string> {
@@ -233,7 +243,7 @@ class TaskRun {
       loggingSteps: flags.logging_steps,
       saveSteps: flags.save_steps,
       batchSize,
-      resumed: resume === undefined ? 0 : readCheckpoint(resume).state.step,
+      resumed: resume === undefined ? 0 : (await readCheckpoint(resume)).state.step,
     });
     const started = Date.now();
     const result = await fit({
@@ -253,7 +263,7 @@ class TaskRun {
       about: aboutRun(task.labels ?? undefined),
       progress: context.interactive && !flags.json,
       signal: context.signal,
-      callbacks: log,
+      callbacks: [log, { onNote: (line) => context.note(`curvsam: ${line}`) }],
     });
     log.write();
     if (result.interrupted) {

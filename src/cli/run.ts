@@ -6,7 +6,7 @@ import type { Manifest } from "../format/manifest.js";
 import { SafetensorsFile } from "../format/safetensors.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { allocate, bytesOf, type HostTensor } from "../runtime/tensors.js";
-import { stateFile } from "../train/checkpoints.js";
+import { readCheckpoint, stateFile } from "../train/checkpoints.js";
 import { UserError, check } from "../util/assert.js";
 import { onFile, writeFileAtomically } from "../util/files.js";
 import { sizeOf } from "../util/shape.js";
@@ -77,12 +77,12 @@ export class RunFolder {
   }
 }
 
-/** The weights that a user names: a safetensors file, or a checkpoint's folder. */
-export function weightsAt(path: string): string {
+/** The weights that a user names: a safetensors file, or a checkpoint's folder, which must be sound. */
+export async function weightsAt(path: string): Promise<string> {
   if (!existsSync(path) || !statSync(path).isDirectory()) return path;
   const file = join(path, stateFile);
   check(existsSync(file), `${path}: no checkpoint is there; name a safetensors file or a folder checkpoint-<step>`);
-  return file;
+  return (await readCheckpoint(path)).statePath;
 }
 
 /** Puts the weights in `file`, parameters and buffers, into `runtime`; what a checkpoint holds beside them is left. */

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import type { BatchSource } from "../data/batch.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import type { ChunkOption } from "../train/chunks.js";
 import type { Evaluation, EvaluationSummary } from "../train/evaluate.js";
 import type { Callbacks, FitResult } from "../train/options.js";
-import { onFile } from "../util/files.js";
+import { makeFolder } from "../util/files.js";
 import { aboutRun } from "./about.js";
 import type { Context } from "./context.js";
 import { UsageError } from "./failure.js";
@@ -113,7 +113,7 @@ export async function trainPackage(
     if (flags.init !== undefined && init && !flags.json) {
       for (const line of initLines(flags.init, init)) context.print(line);
     }
-    onFile(run.path, "write", () => mkdirSync(run.path, { recursive: true }));
+    makeFolder(run.path);
     sharpness = await openSharpness(runtime, data.measured, flags, runtimeOptions(flags));
     const result = await fit({
       runtime,

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256Of } from "../util/hash.js";
 import type { Manifest } from "./manifest.js";
 
 /** What a saved state is of: the optimizer with the options that shape it, and the model. Kept in the metadata of its file. */
@@ -9,9 +9,7 @@ export function identityOf(manifest: Manifest): Record<string, string> {
     optimizer: JSON.stringify({ ascent, combine, base }),
     options: JSON.stringify(parts ?? {}),
     model: source.sha256,
-    parameters: createHash("sha256")
-      .update(JSON.stringify(shapesOf(manifest)))
-      .digest("hex"),
+    parameters: sha256Of(JSON.stringify(shapesOf(manifest))),
   };
 }
 

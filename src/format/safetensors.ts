@@ -1,3 +1,4 @@
+import type { Hash } from "node:crypto";
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { UserError, check } from "../util/assert.js";
 import { byteLength, type DType } from "../util/dtype.js";
@@ -57,11 +58,13 @@ export interface TensorEntry {
 /**
  * Writes `tensors` to `path`, atomically and one tensor at a time. As in the reference implementation, wide elements
  * come first, so that every tensor is aligned to its element size, and then names in order: equal contents give equal files.
+ * `hash` is given every byte as it is written.
  */
 export function writeSafetensors(
   path: string,
   tensors: Iterable<TensorToWrite>,
   metadata: Readonly<Record<string, string>> = {},
+  hash?: Hash,
 ): void {
   const sorted = [...tensors].sort(
     (a, b) => byteLength(b.dtype, 64) - byteLength(a.dtype, 64) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
@@ -87,7 +90,11 @@ export function writeSafetensors(
   head.writeBigUInt64LE(BigInt(size), 0);
   json.copy(head, 8);
   writeAtomically(path, (fd) => {
-    writeAll(fd, head);
+    const put = (bytes: Uint8Array): void => {
+      writeAll(fd, bytes);
+      hash?.update(bytes);
+    };
+    put(head);
     for (const { name, dtype, shape, bytes } of sorted) {
       const data = typeof bytes === "function" ? bytes() : bytes;
       const expected = byteLength(dtype, sizeOf(shape));
@@ -95,7 +102,7 @@ export function writeSafetensors(
         data.byteLength === expected,
         `${path}: tensor "${name}" came with ${data.byteLength} bytes; ${dtype}[${shape.join(",")}] takes ${expected}`,
       );
-      writeAll(fd, data);
+      put(data);
     }
   });
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { InferenceSession, env } from "onnxruntime-node";
 import { dce } from "../passes/dce.js";
@@ -7,7 +7,7 @@ import { estimatedSizes } from "../passes/memory.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { UserError } from "../util/assert.js";
-import { onFile } from "../util/files.js";
+import { makeFolder, onFile } from "../util/files.js";
 import { cpuForms } from "./forms.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
@@ -30,7 +30,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
   const name = `${basename(source, ".onnx")}-${hash}`;
   const file = join(cache, `${name}.onnx`);
   if (existsSync(file)) return file;
-  onFile(cache, "write", () => mkdirSync(cache, { recursive: true }));
+  makeFolder(cache);
   const formed = join(cache, `.${name}-${process.pid}-formed.onnx`);
   const optimized = join(cache, `.${name}-${process.pid}-optimized.onnx`);
   const ordered = join(cache, `.${name}-${process.pid}.onnx`);

@@ -18,11 +18,12 @@ import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
 import { loadModel } from "../serde/index.js";
 import { UserError, check, must } from "../util/assert.js";
+import { sha256OfFile } from "../util/hash.js";
 import type { Dim } from "../util/shape.js";
 import { didYouMean } from "../util/suggest.js";
 import { attachParameters } from "./artifact_parameters.js";
 import { dropMovedStatistics, lowerArtifact, promoteStatistics } from "./artifact_graph.js";
-import { sha256, versionsOf, type Origin } from "./load.js";
+import { versionsOf, type Origin } from "./load.js";
 import { probeTypes } from "./probe.js";
 
 /** Where the parts of ONNX Runtime's training artifacts lie. */
@@ -51,7 +52,7 @@ export async function loadArtifact(
   const training = loadModel(file);
   const evalFile = files.evalModel ?? evalModelBeside(file);
   const evaluation = loadModel(evalFile);
-  const origin = { file: basename(file), sha256: await sha256(file), ...versionsOf(training) };
+  const origin = { file: basename(file), sha256: await sha256OfFile(file), ...versionsOf(training) };
   for (const model of [training, evaluation]) {
     upgrade(model);
     constantsToInitializers(model.graph);

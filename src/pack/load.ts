@@ -1,7 +1,4 @@
-import { createReadStream } from "node:fs";
-import { createHash } from "node:crypto";
 import { basename } from "node:path";
-import { pipeline } from "node:stream/promises";
 import {
   checkControl,
   checkDomains,
@@ -26,6 +23,7 @@ import { slicesToSplits } from "../passes/split.js";
 import { staticReshapes } from "../passes/static_reshapes.js";
 import { loadModel } from "../serde/index.js";
 import { check } from "../util/assert.js";
+import { sha256OfFile } from "../util/hash.js";
 import { probeTypes } from "./probe.js";
 
 /** Where a package's model came from. */
@@ -77,11 +75,5 @@ export async function loadSource(
   const { model, before } = await loadTyped(file);
   const restored = options.trainMode ? restoreTraining(model.graph, options.trainMode) : [];
   const source = findSource(model.graph, options);
-  return { source, origin: { file: basename(file), sha256: await sha256(file), ...before }, restored };
-}
-
-export async function sha256(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
+  return { source, origin: { file: basename(file), sha256: await sha256OfFile(file), ...before }, restored };
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readManifest, refreshesAt, scheduledGraph, type Manifest } from "../format/manifest.js";
 import { identityOf, identityProblem } from "../format/identity.js";
 import { check, must } from "../util/assert.js";
@@ -199,16 +200,22 @@ export class Engine {
     return { ...this.counters };
   }
 
-  /** Writes parameters, state and counters to a safetensors file: with the data's position, all that a resume needs. */
-  saveState(path: string): void {
+  /**
+   * Writes parameters, state and counters to a safetensors file: with the data's position, all that a resume needs. Returns
+   * the SHA-256 of what the file should hold, taken from memory.
+   */
+  saveState(path: string): string {
     const { step, skipped, skippedInRow } = this.counters;
-    this.store.save(path, {
+    const metadata = {
       step: String(step),
       skipped: String(skipped),
       skipped_in_row: String(skippedInRow),
       seed: String(this.options.seed),
       ...identityOf(this.manifest),
-    });
+    };
+    const hash = createHash("sha256");
+    this.store.save(path, metadata, { hash });
+    return hash.digest("hex");
   }
 
   /** Goes back to what `saveState` wrote; the seed must be the same. */
@@ -240,7 +247,7 @@ export class Engine {
 
   /** Writes parameters and buffers in the layout of the package's `weights.safetensors`. */
   saveWeights(path: string): void {
-    this.store.save(path, {}, this.store.weightNames());
+    this.store.save(path, {}, { names: this.store.weightNames() });
   }
 
   async close(): Promise<void> {

@@ -15,7 +15,7 @@ export interface Calls {
   read: { takes: [readonly string[]]; gives: Record<string, HostTensor> };
   write: { takes: [Readonly<Record<string, HostTensor>>]; gives: unknown };
   getCounters: { takes: []; gives: Counters };
-  saveState: { takes: [string]; gives: unknown };
+  saveState: { takes: [string]; gives: string };
   loadState: { takes: [string]; gives: Counters };
   saveWeights: { takes: [string]; gives: unknown };
   close: { takes: []; gives: unknown };

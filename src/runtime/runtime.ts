@@ -108,8 +108,9 @@ export class PackageRuntime {
     return this.call("getCounters", []);
   }
 
-  async saveState(path: string): Promise<void> {
-    await this.call("saveState", [path]);
+  /** Writes parameters, state and counters; returns the SHA-256 of what the file should hold. */
+  saveState(path: string): Promise<string> {
+    return this.call("saveState", [path]);
   }
 
   loadState(path: string): Promise<Counters> {

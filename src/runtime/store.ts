@@ -1,3 +1,4 @@
+import type { Hash } from "node:crypto";
 import { join } from "node:path";
 import type { Tensor } from "onnxruntime-node";
 import { weightsFile, type Manifest } from "../format/manifest.js";
@@ -86,13 +87,17 @@ export class Store {
     bytesOf(current.data as HostData).set(bytesOf(value.data));
   }
 
-  /** Writes parameters and state to a safetensors file; `names` limits which. */
-  save(path: string, metadata: Readonly<Record<string, string>>, names: Iterable<string> = this.slots.keys()): void {
+  /** Writes parameters and state to a safetensors file; `names` limits which. `hash` is given every byte. */
+  save(
+    path: string,
+    metadata: Readonly<Record<string, string>>,
+    { names = this.slots.keys(), hash }: { names?: Iterable<string>; hash?: Hash } = {},
+  ): void {
     const tensors = [...names].map((name) => {
       const { dtype, dims, current } = this.slot(name);
       return { name, dtype, shape: dims, bytes: bytesOf(current.data as HostData) };
     });
-    writeSafetensors(path, tensors, metadata);
+    writeSafetensors(path, tensors, metadata, hash);
   }
 
   /** Reads parameters and state back, every one of them, once `accept` has seen the file's metadata; returns these. */

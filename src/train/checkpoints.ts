@@ -1,14 +1,19 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { check, UserError } from "../util/assert.js";
-import { fileError, onFile } from "../util/files.js";
+import { fileError, makeFolder, onFile, syncFolder, writeFileAtomically } from "../util/files.js";
+import { sha256Of, sha256OfFile } from "../util/hash.js";
+import { FolderLock, refuseLocked } from "../util/lock.js";
 
 const trainerFile = "trainer.json";
 /** Parameters and optimizer state, in a checkpoint's folder. */
 export const stateFile = "state.safetensors";
 const format = "curvsam-trainer-state";
+/** Names of the locks on a folder of checkpoints, and on the whole folder of a run that writes more there than `fit` does. */
+export const checkpointsLock = "checkpoints";
+export const runLock = "run";
 
 const count = z.int().nonnegative();
 
@@ -43,43 +48,66 @@ const stateSchema = z.object({
   /** Length of the event log. */
   logBytes: count,
 });
-const trainerSchema = stateSchema.extend({ format: z.literal(format), version: z.literal(1) });
+const trainerSchema = stateSchema.extend({
+  format: z.literal(format),
+  version: z.literal(1),
+  /** SHA-256 of `state.safetensors`, and of all of this file but itself; checkpoints of before have neither. */
+  stateSha256: z.string().optional(),
+  sha256: z.string().optional(),
+});
 
 export type TrainerState = z.output<typeof stateSchema>;
 
-/** Checkpoints that are complete in `folder`, by step, oldest first. */
+const replaced = (name: string): string => `.${name}-old`;
+
+/** Checkpoints in `folder`, by step, oldest first. One that was being replaced when its process was killed is there too. */
 export function listCheckpoints(folder: string): { step: number; path: string }[] {
   if (!existsSync(folder)) return [];
-  return onFile(folder, "read", () => readdirSync(folder))
-    .flatMap((name) => {
-      const [, step] = /^checkpoint-(\d+)$/.exec(name) ?? [];
-      return step === undefined ? [] : [{ step: Number(step), path: join(folder, name) }];
+  const names = onFile(folder, "read", () => readdirSync(folder));
+  const steps = names.flatMap((name) => /^\.?checkpoint-(\d+)(-old)?$/.exec(name)?.[1] ?? []);
+  return [...new Set(steps)]
+    .flatMap((step) => {
+      const name = [`checkpoint-${step}`, replaced(`checkpoint-${step}`)].find((each) => names.includes(each));
+      return name === undefined ? [] : [{ step: Number(step), path: join(folder, name) }];
     })
     .sort((a, b) => a.step - b.step);
 }
 
 /**
- * The checkpoints of a run: folders `checkpoint-<step>/` with `state.safetensors` (parameters, optimizer state, counters) and
- * `trainer.json`. Each is written under another name and then renamed, so that one that is there is whole.
+ * The checkpoints of a run: folders `checkpoint-<step>/` with `state.safetensors` (parameters, optimizer and curvature state,
+ * counters) and `trainer.json`, with checksums of both. Each is written under another name, then renamed, so that one that is
+ * there is whole; it is read back before an older one goes. Random numbers need no state: each step draws from its own stream of the seed.
+ *
+ * The folder is this process's until `close`.
  */
 export class Checkpoints {
+  private readonly lock: FolderLock;
+
   /** `keep`: how many of the last stay; those of the state's ranking stay beside them. A run that resumes nothing needs a folder without any. */
   constructor(
     readonly folder: string,
     private readonly keep: number,
     resuming: boolean,
   ) {
+    refuseLocked(folder, checkpointsLock);
     check(
       resuming || listCheckpoints(folder).length === 0,
       `${folder}: it holds the checkpoints of an earlier run; resume from it, or choose another folder`,
     );
     check(Number.isInteger(keep) && keep >= 1, `checkpoints to keep: ${keep}; a whole number from 1 on expected`);
-    onFile(folder, "write", () => {
-      mkdirSync(folder, { recursive: true });
-      for (const name of readdirSync(folder)) {
-        if (name.startsWith(".checkpoint-")) rmSync(join(folder, name), { recursive: true });
-      }
-    });
+    makeFolder(folder);
+    this.lock = FolderLock.take(folder, checkpointsLock);
+    try {
+      this.clear();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Lets another process have the folder. */
+  close(): void {
+    this.lock.release();
   }
 
   /** Writes the checkpoint of `state.step` and returns its path. */
@@ -90,12 +118,19 @@ export class Checkpoints {
     try {
       rmSync(temporary, { recursive: true, force: true });
       mkdirSync(temporary);
-      await runtime.saveState(join(temporary, stateFile));
-      writeFileSync(join(temporary, trainerFile), `${JSON.stringify({ format, version: 1, ...state }, null, 2)}\n`);
+      const stateSha256 = await runtime.saveState(join(temporary, stateFile));
+      writeFileAtomically(join(temporary, trainerFile), trainerText({ format, version: 1, ...state, stateSha256 }));
+      syncFolder(temporary);
+      await verify(temporary).catch(() => {
+        throw new UserError(
+          `${path}: what was written does not read back; the checkpoint before it is kept, look at the disk`,
+        );
+      });
       // Rename cannot replace a folder that is not empty.
-      const old = join(this.folder, `.${name}-old`);
+      const old = join(this.folder, replaced(name));
       if (existsSync(path)) renameSync(path, old);
       renameSync(temporary, path);
+      syncFolder(this.folder);
       rmSync(old, { recursive: true, force: true });
     } catch (error) {
       rmSync(temporary, { recursive: true, force: true });
@@ -103,6 +138,19 @@ export class Checkpoints {
     }
     this.prune(state);
     return path;
+  }
+
+  /** Removes what a process that was killed left half-done, and puts back what it was about to replace. */
+  private clear(): void {
+    onFile(this.folder, "write", () => {
+      for (const { step, path } of listCheckpoints(this.folder)) {
+        const shown = join(this.folder, `checkpoint-${step}`);
+        if (path !== shown) renameSync(path, shown);
+      }
+      for (const name of readdirSync(this.folder)) {
+        if (name.startsWith(".checkpoint-")) rmSync(join(this.folder, name), { recursive: true });
+      }
+    });
   }
 
   private prune({ step: now, ranking }: TrainerState): void {
@@ -115,25 +163,85 @@ export class Checkpoints {
   }
 }
 
-/** Reads `trainer.json` of the checkpoint at `path`, or of the last one in the folder `path`. */
-export function readCheckpoint(path: string): { path: string; statePath: string; state: TrainerState } {
-  const found = existsSync(join(path, trainerFile)) ? path : listCheckpoints(path).at(-1)?.path;
-  check(
-    found !== undefined,
-    `${path}: no checkpoint is there; name a folder checkpoint-<step>, or the one that holds them`,
-  );
-  const file = join(found, trainerFile);
+function trainerText(trainer: Omit<z.input<typeof trainerSchema>, "sha256">): string {
+  return `${JSON.stringify({ ...trainer, sha256: sha256Of(JSON.stringify(trainer)) }, null, 2)}\n`;
+}
+
+/** A checkpoint as read. */
+export interface ReadCheckpoint {
+  path: string;
+  statePath: string;
+  state: TrainerState;
+  /** What is wrong with later checkpoints, which were passed over for this one. */
+  damaged: string[];
+}
+
+/**
+ * Reads `trainer.json` of the checkpoint at `path`, or of the last sound one in the folder `path`, and holds its files to their
+ * checksums. Throws a UserError that names the file where the checkpoint, or every one of the folder, is damaged.
+ */
+export async function readCheckpoint(path: string): Promise<ReadCheckpoint> {
+  const all = listCheckpoints(path).reverse();
+  if (all.length === 0) {
+    const isOne = existsSync(join(path, trainerFile)) || /(^|[\\/])checkpoint-\d+[\\/]?$/.test(path);
+    check(
+      isOne && existsSync(path),
+      `${path}: no checkpoint is there; name a folder checkpoint-<step>, or the one that holds them`,
+    );
+    return { ...(await verifyOne(path)), damaged: [] };
+  }
+  const damaged: string[] = [];
+  for (const { path } of all) {
+    try {
+      return { ...(await verify(path)), damaged };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      damaged.push(error.message);
+    }
+  }
+  throw new UserError(`${damaged[0] ?? path}; ${path} has no sound checkpoint`);
+}
+
+/** `verify`, which says to whom named one checkpoint which other there is. */
+async function verifyOne(path: string): Promise<Omit<ReadCheckpoint, "damaged">> {
+  try {
+    return await verify(path);
+  } catch (error) {
+    const step = Number(/(\d+)[\\/]?$/.exec(path)?.[1] ?? 0);
+    const before = listCheckpoints(dirname(resolve(path))).findLast((each) => each.step < step);
+    if (!before || !(error instanceof UserError)) throw error;
+    throw new UserError(`${error.message}; the one before it is ${before.path}`);
+  }
+}
+
+/** Reads the checkpoint at `path`; refuses one whose files are not what was written. */
+async function verify(path: string): Promise<Omit<ReadCheckpoint, "damaged">> {
+  const [file, statePath] = [join(path, trainerFile), join(path, stateFile)];
   const text = onFile(file, "read", () => readFileSync(file, "utf8"));
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    throw new UserError(`${file}: it is not JSON; the checkpoint is damaged, use another`);
+    throw new UserError(`${file}: it is not JSON; the checkpoint is damaged`);
   }
   const result = trainerSchema.safeParse(json);
   if (!result.success) {
     const issue = result.error.issues[0];
     throw new UserError(`${file}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not valid"}`);
   }
-  return { path: found, statePath: join(found, stateFile), state: stateSchema.parse(result.data) };
+  const { sha256, stateSha256 } = result.data;
+  const altered = "it is not what was written: its checksum differs; the checkpoint is damaged";
+  const { sha256: _, ...rest } = json as Record<string, unknown>;
+  check(sha256 === undefined || sha256Of(JSON.stringify(rest)) === sha256, `${file}: ${altered}`);
+  check(existsSync(statePath), `${statePath}: it is missing; the checkpoint is damaged`);
+  check(stateSha256 === undefined || (await hashOf(statePath)) === stateSha256, `${statePath}: ${altered}`);
+  return { path, statePath, state: stateSchema.parse(result.data) };
+}
+
+async function hashOf(path: string): Promise<string> {
+  try {
+    return await sha256OfFile(path);
+  } catch (error) {
+    throw fileError(error, path, "read");
+  }
 }

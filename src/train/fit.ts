@@ -78,7 +78,13 @@ class Training {
     const { folder, keep = 2 } = options.checkpoints ?? {};
     const checkpoints = folder === undefined ? null : new Checkpoints(folder, keep, resume !== undefined);
     const logBytes = resume === undefined ? null : state.logBytes;
-    const log = options.log === undefined ? null : new EventLog(options.log, logBytes);
+    let log: EventLog | null;
+    try {
+      log = options.log === undefined ? null : new EventLog(options.log, logBytes);
+    } catch (error) {
+      checkpoints?.close();
+      throw error;
+    }
     const progress = new Progress(options.progress ? process.stderr : null, total, state.step);
     const training = new Training(options, plan, groups, state, checkpoints, log, progress);
     training.fallback = resumed?.path ?? null;
@@ -159,8 +165,11 @@ class Training {
     await this.groups.settle();
     const { interrupted, stopped, evaluation, checkpoint } = this;
     const { step, epoch, skipped, ranking } = this.state;
-    this.event("end", { interrupted, skipped, stopped });
-    this.log?.close();
+    try {
+      this.event("end", { interrupted, skipped, stopped });
+    } finally {
+      this.close();
+    }
     const best = ranking[0] ?? null;
     const result: FitResult = { step, epoch, skipped, interrupted, stopped, evaluation, best, checkpoint };
     for (const each of this.callbacks) await each.onEnd?.(result);
@@ -176,7 +185,12 @@ class Training {
     } catch {
       // The disk may be what failed.
     }
+    this.close();
+  }
+
+  private close(): void {
     this.log?.close();
+    this.checkpoints?.close();
   }
 
   /** The groups that are one run with `group`; none where its step is taken by itself. */
@@ -345,6 +359,3 @@ class Training {
     this.log?.write(line);
   }
 }
-
-const finite = (values: Readonly<Record<string, number>>): Record<string, JsonValue> =>
-  Object.fromEntries(Object.entries(values).map(([name, v]) => [name, Number.isFinite(v) ? v : null]));

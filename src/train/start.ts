@@ -28,7 +28,8 @@ export async function newState(runtime: PackageRuntime, train: BatchSource): Pro
 /** Where the checkpoint at `path` stood: the runtime and the data go back there. */
 export async function resumedState(options: FitOptions, from: string): Promise<{ state: TrainerState; path: string }> {
   const { runtime, train } = options;
-  const { state, statePath, path } = readCheckpoint(from);
+  const { state, statePath, path, damaged } = await readCheckpoint(from);
+  for (const problem of damaged) note(options, `${problem}; going on from ${path}`);
   await runtime.loadState(statePath);
   train.restore(state.source);
   const { threads } = runtime;

@@ -1,4 +1,15 @@
-import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { UserError } from "./assert.js";
 
 const reasons: Record<string, string> = {
@@ -76,6 +87,35 @@ export function writeAtomically(path: string, write: (fd: number) => void): void
       if (!complete) rmSync(temporary, { force: true });
     }
   });
+}
+
+/** Makes the folder `path` and those above it, where they are not there yet. */
+export function makeFolder(path: string): void {
+  onFile(path, "write", () => {
+    try {
+      mkdirSync(path, { recursive: true });
+    } catch (error) {
+      // Node calls a file system that is read-only absent, when it makes several: asked for one folder, it says what is the matter.
+      if (isAbsent(error)) mkdirSync(firstMissing(path));
+      throw error;
+    }
+  });
+}
+
+function firstMissing(path: string): string {
+  const above = dirname(path);
+  return existsSync(above) ? path : firstMissing(above);
+}
+
+/** Makes what was created or renamed in a folder last through a loss of power. Windows has no such thing for folders. */
+export function syncFolder(path: string): void {
+  if (process.platform === "win32") return;
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Writes a file whole or not at all (see `writeAtomically`). */

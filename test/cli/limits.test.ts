@@ -1,9 +1,11 @@
 import { expect } from "chai";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { tensorType } from "../../src/ir/graph.js";
 import { loadModel, saveModel } from "../../src/serde/index.js";
-import { curvsam, type CliResult } from "../support/cli.js";
+import { listCheckpoints } from "../../src/train/checkpoints.js";
+import { curvsam, main, type CliResult } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
@@ -63,6 +65,54 @@ describe("what a run can run into", function () {
       expect(existsSync(at("full", "weights.safetensors"))).to.equal(false);
     });
 
+    it("keeps the last checkpoint, which goes on to the same bits once there is room", async function () {
+      const small = at("cramped");
+      mkdirSync(small);
+      // A file system of a size of its own, in a namespace of its own; not every machine lets its users have one.
+      const mounts = ["-rm", "sh", "-c"];
+      if (spawnSync("unshare", [...mounts, `mount -t tmpfs none ${small}`]).status !== 0) this.skip();
+      const options = ["--epochs", "4", "--save-every", "1", "--lr-schedule", "constant", "--keep", "9"];
+      const args = [...["--threads", "1", "--batch-size", "2"], ...data, ...options];
+      const run = (more: string[]): string =>
+        [
+          process.execPath,
+          main,
+          "train",
+          at("out"),
+          "--data",
+          at("train.tsv"),
+          "--output",
+          join(small, "run"),
+          ...args,
+          ...more,
+        ].join(" ");
+      const { stdout, stderr, status } = spawnSync(
+        "unshare",
+        [
+          ...mounts,
+          [
+            `mount -t tmpfs -o size=16m none ${small}`,
+            run([]),
+            "echo code $?",
+            `ls -A ${join(small, "run", "checkpoints")}`,
+            `mount -o remount,size=256m ${small}`,
+            run(["--resume"]),
+            `cp ${join(small, "run", "weights.safetensors")} ${at("cramped.safetensors")}`,
+          ].join("\n"),
+        ],
+        { encoding: "utf8" },
+      );
+      expect(stderr).to.match(
+        /^curvsam: [^\n]*checkpoint-\d+[^\n]*: cannot write: the disk is full; free some space\n$/,
+      );
+      expect(stdout).to.match(/^code 1\n(checkpoint-\d+\n)+trained 12 steps: /);
+      expect(status).to.equal(0);
+      expect((await train("roomy", options)).code).to.equal(0);
+      expect(readFileSync(at("cramped.safetensors")).equals(readFileSync(at("roomy", "weights.safetensors")))).to.equal(
+        true,
+      );
+    });
+
     it("is named as such where the log cannot grow", async function () {
       if (!existsSync("/dev/full")) this.skip();
       mkdirSync(at("nolog"));
@@ -70,6 +120,77 @@ describe("what a run can run into", function () {
       refused(await train("nolog", ["--max-steps", "1"]), /log\.jsonl: cannot write: the disk is full/);
       expect(readdirSync(at("nolog", "checkpoints"))).to.deep.equal([]);
     });
+  });
+
+  it("refuses a folder that it may not write to", function () {
+    const locked = at("locked");
+    mkdirSync(locked);
+    const mounts = ["-rm", "sh", "-c"];
+    if (spawnSync("unshare", [...mounts, `mount -t tmpfs none ${locked}`]).status !== 0) this.skip();
+    const run = [
+      process.execPath,
+      main,
+      "train",
+      at("out"),
+      "--data",
+      at("train.tsv"),
+      "--output",
+      join(locked, "run"),
+      ...data,
+    ];
+    const script = `mount -t tmpfs -o ro none ${locked}\n${run.join(" ")}`;
+    const { status, stdout, stderr } = spawnSync("unshare", [...mounts, script], { encoding: "utf8" });
+    refused(
+      { code: status, stdout, stderr },
+      /locked[^\n]*cannot write: the file system is read-only; choose another folder/,
+    );
+  });
+
+  it("keeps a second run out of the folder, and Ctrl-C twice ends it at once without harm", async () => {
+    const endless = ["--epochs", "9999", "--save-every", "1", "--lr-schedule", "constant", "--lr-warmup", "0"];
+    let second: Promise<CliResult> | undefined;
+    const first = await curvsam(
+      [
+        ...[
+          "train",
+          at("out"),
+          "--data",
+          at("train.tsv"),
+          "--output",
+          at("twice"),
+          "--threads",
+          "1",
+          "--batch-size",
+          "2",
+        ],
+        ...data,
+        ...endless,
+      ],
+      {
+        started: (child) => {
+          const look = setInterval(() => {
+            const log = at("twice", "log.jsonl");
+            if (second || !existsSync(log) || !readFileSync(log, "utf8").includes('"step":3')) return;
+            clearInterval(look);
+            second = train("twice", [...endless, "--resume"]);
+            void second.then(() => {
+              child.kill("SIGINT");
+              child.kill("SIGTERM");
+            });
+          }, 5);
+          child.on("exit", () => clearInterval(look));
+        },
+      },
+    );
+    refused(await second!, /twice.checkpoints: process \d+ on [^\n]* has worked here since/);
+    expect(first.stderr).to.equal("");
+    expect(first.code).to.equal(130);
+    const last = listCheckpoints(at("twice", "checkpoints")).at(-1)!.step + 2;
+    const until = [...endless, "--max-steps", String(last)];
+    expect((await train("twice", [...until, "--resume"])).code).to.equal(0);
+    expect((await train("once", until)).code).to.equal(0);
+    const weights = (run: string): Buffer => readFileSync(at(run, "weights.safetensors"));
+    expect(weights("twice").equals(weights("once"))).to.equal(true);
   });
 
   it("takes the weights of any checkpoint to eval and export", async () => {

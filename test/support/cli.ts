@@ -2,7 +2,8 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { root } from "./root.js";
 
-const main = join(root, "build", "src", "cli", "main.js");
+/** The built command line. */
+export const main = join(root, "build", "src", "cli", "main.js");
 
 export interface CliResult {
   code: number | null;

@@ -45,7 +45,7 @@ export const command: CommandBuilder = (context) => {
         ]);
       const run = new RunFolder(folder, flags.run);
       const trained = run.weightsToTake(flags.run !== undefined);
-      const weights = flags.weights === undefined ? trained : weightsAt(flags.weights);
+      const weights = flags.weights === undefined ? trained : await weightsAt(flags.weights);
       const runtime = await PackageRuntime.open(folder, runtimeOptions(flags));
       try {
         const { manifest } = runtime;

@@ -62,7 +62,7 @@ export const command: CommandBuilder = (context) =>
       const weights =
         flags.weights === undefined
           ? new RunFolder(folder, flags.run).weightsToTake(flags.run !== undefined)
-          : weightsAt(flags.weights);
+          : await weightsAt(flags.weights);
       const from = weights === undefined ? {} : { weights };
       if (format === "onnx") exportModel(folder, flags.output, from);
       else if (format === "ort-checkpoint") {

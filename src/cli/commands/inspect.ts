@@ -47,7 +47,8 @@ export const command: CommandBuilder = (context) =>
           import("../../runtime/costs.js"),
         ]);
         const { state } = options;
-        const path = state === undefined || state.endsWith(".safetensors") ? state : readCheckpoint(state).statePath;
+        const path =
+          state === undefined || state.endsWith(".safetensors") ? state : (await readCheckpoint(state)).statePath;
         const manifest = readManifest(file);
         const report = reportPackage(file, manifest, path);
         const costs = packageCosts(file, manifest, options.sizes);

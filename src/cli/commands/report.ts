@@ -1,8 +1,8 @@
-import { mkdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { Command } from "commander";
-import { onFile, writeFileAtomically } from "../../util/files.js";
+import { makeFolder, writeFileAtomically } from "../../util/files.js";
 import type { CommandBuilder } from "../context.js";
 import { columns } from "../format.js";
 
@@ -55,7 +55,7 @@ export const command: CommandBuilder = (context) =>
         ]);
         for (const { name, log } of runs) {
           const folder = join(flags.tensorboard, name);
-          onFile(folder, "write", () => mkdirSync(folder, { recursive: true }));
+          makeFolder(folder);
           const time = Math.floor(statSync(log.path).mtimeMs / 1000 - log.seconds);
           const bytes = eventFile(log, time, await eventImages(log));
           writeFileAtomically(join(folder, `events.out.tfevents.${time}.${hostname()}`), bytes);

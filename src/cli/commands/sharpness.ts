@@ -110,7 +110,7 @@ async function measure(context: Context, path: string, flags: Flags, temporary: 
   const manifest = readManifest(folder);
   const trained = new run.RunFolder(folder, flags.run);
   const weights =
-    flags.weights === undefined ? trained.weightsToTake(flags.run !== undefined) : run.weightsAt(flags.weights);
+    flags.weights === undefined ? trained.weightsToTake(flags.run !== undefined) : await run.weightsAt(flags.weights);
   const settings = dataset.dataSettings(manifest, flags, trained.readSettings());
   const tokenizer = await dataset.openTokenizer(manifest, settings);
   const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);

@@ -2,7 +2,8 @@ import { fork, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { listCheckpoints } from "../../train/checkpoints.js";
+import { checkpointsLock, listCheckpoints, runLock } from "../../train/checkpoints.js";
+import { lockHolder, type LockHolder } from "../../util/lock.js";
 import { exitCodes } from "../failure.js";
 import type { SweepFile } from "./file.js";
 import { argumentsOf, type SweepRun } from "./runs.js";
@@ -55,6 +56,10 @@ export class RunProcess {
     return { kind: "failed", message: last.replace(/^curvsam: /, "") || `its process ended with code ${code}` };
   }
 }
+
+/** The process that works on the run already, a job of an array say. */
+export const workerOf = ({ program }: SweepFile, { folder }: SweepRun): LockHolder | null =>
+  program === "train" ? lockHolder(join(folder, "checkpoints"), checkpointsLock) : lockHolder(folder, runLock);
 
 /** Where the run's files go, and whether it goes on from a checkpoint that is there. */
 function placeOf({ program }: SweepFile, { folder }: SweepRun): string[] {

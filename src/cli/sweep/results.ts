@@ -1,10 +1,10 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { manifestFile, readManifest } from "../../format/manifest.js";
 import { readRunLog } from "../../report/run_log.js";
 import { check, UserError } from "../../util/assert.js";
-import { onFile, writeFileAtomically } from "../../util/files.js";
+import { makeFolder, onFile, writeFileAtomically } from "../../util/files.js";
 import type { SweepFile } from "./file.js";
 import { gradientsOfStep } from "./gradients.js";
 import type { SweepRun } from "./runs.js";
@@ -69,8 +69,8 @@ export class Results {
 
   add(result: SweepResult): void {
     this.byConfig.set(result.config, result);
+    makeFolder(dirname(this.path));
     onFile(this.path, "write", () => {
-      mkdirSync(dirname(this.path), { recursive: true });
       const torn = existsSync(this.path) && !/^$|\n$/.test(readFileSync(this.path, "utf8"));
       appendFileSync(this.path, `${torn ? "\n" : ""}${JSON.stringify(result)}\n`);
     });
@@ -92,7 +92,7 @@ export function ownResult(run: SweepRun): SweepResult | null {
 }
 
 export function writeOwnResult(run: SweepRun, result: SweepResult): void {
-  onFile(run.folder, "write", () => mkdirSync(run.folder, { recursive: true }));
+  makeFolder(run.folder);
   writeFileAtomically(ownFile(run), `${JSON.stringify(result)}\n`);
 }
 

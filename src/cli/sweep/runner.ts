@@ -2,7 +2,7 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { onFile } from "../../util/files.js";
 import type { SweepFile } from "./file.js";
-import { RunProcess } from "./process.js";
+import { RunProcess, workerOf } from "./process.js";
 import { resultOf, type SweepResult } from "./results.js";
 import type { SweepRun } from "./runs.js";
 
@@ -62,6 +62,8 @@ export class Runner {
 
   private async one(run: SweepRun): Promise<void> {
     const { threads, onResult, onLost } = this.options;
+    const other = workerOf(this.file, run);
+    if (other) return onLost(run, `process ${other.pid} on ${other.host} works on it`);
     const child = new RunProcess(run, this.file, threads);
     this.running.add(child);
     const outcome = await child.ended;

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { check, UserError } from "../../util/assert.js";
+import { sha256Of } from "../../util/hash.js";
 import { Rng } from "../../util/rng.js";
 import { didYouMean } from "../../util/suggest.js";
 import type { Distribution, OptionValue, SweepFile } from "./file.js";
@@ -106,9 +106,7 @@ function draw(distribution: Distribution, rng: Rng): OptionValue {
 
 function hashOf(program: string, options: Readonly<Record<string, OptionValue>>, seed: number): string {
   const sorted = Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1));
-  return createHash("sha256")
-    .update(JSON.stringify([program, sorted, seed]))
-    .digest("hex");
+  return sha256Of(JSON.stringify([program, sorted, seed]));
 }
 
 /** The options on a command line. */

@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import { formatNumber } from "../../report/table.js";
 import { duration } from "../../train/progress.js";
 import { check } from "../../util/assert.js";
+import { makeFolder } from "../../util/files.js";
+import { FolderLock } from "../../util/lock.js";
 import { didYouMean } from "../../util/suggest.js";
 import type { Context } from "../context.js";
 import { UsageError } from "../failure.js";
@@ -46,9 +48,15 @@ export async function runSweep(
       context.print(line);
     return;
   }
-  const sweep = new Sweep(context, file, runs, flags);
-  if (flags.table) return sweep.report();
-  await (flags.only === undefined ? sweep.all() : sweep.only(flags.only));
+  if (flags.table) return new Sweep(context, file, runs, flags).report();
+  if (flags.only !== undefined) return new Sweep(context, file, runs, flags).only(flags.only);
+  makeFolder(file.output);
+  const lock = FolderLock.take(file.output, "sweep");
+  try {
+    await new Sweep(context, file, runs, flags).all();
+  } finally {
+    lock.release();
+  }
 }
 
 /** `learning_rate=1e-4 rho=0.05 seed=1`. */

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../util/assert.js";
-import { onFile, writeFileAtomically } from "../../util/files.js";
+import { makeFolder, writeFileAtomically } from "../../util/files.js";
 import type { GlueTask, Part } from "./tasks.js";
 
 const dataset = "nyu-mll/glue";
@@ -18,7 +18,7 @@ export async function downloadTask(
 ): Promise<void> {
   const { downloadFile } = await import("@huggingface/hub");
   const target = join(folder, task.name);
-  onFile(target, "write", () => mkdirSync(target, { recursive: true }));
+  makeFolder(target);
   for (const { split } of parts) {
     const name = `${split}-00000-of-00001.parquet`;
     const path = `${task.name}/${name}`;
