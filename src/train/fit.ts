@@ -359,3 +359,6 @@ class Training {
     this.log?.write(line);
   }
 }
+
+const finite = (values: Readonly<Record<string, number>>): Record<string, JsonValue> =>
+  Object.fromEntries(Object.entries(values).map(([name, v]) => [name, Number.isFinite(v) ? v : null]));

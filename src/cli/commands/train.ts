@@ -70,7 +70,7 @@ export const command: CommandBuilder = (context) => {
         return {
           train,
           evaluation: heldOut && { source: dataset.batches(manifest, heldOut, tokenizer, { batchSize }), measure },
-          measured: dataset.batches(manifest, examples, tokenizer, { batchSize }),
+          measured: dataset.batches(manifest, examples, tokenizer, { batchSize, dropLast: flags.dropLast ?? false }),
           classes: told.labelNames,
           callbacks: { onCheckpoint: () => run.writeSettings(told) },
         };
