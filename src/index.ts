@@ -15,6 +15,7 @@ export type { ExportWarning } from "./frontend/audit.js";
 
 // Training packages
 export { patch, type PatchOptions, type PatchReport } from "./pack/patch.js";
+export { presets, type Preset, type PresetName } from "./optim/presets.js";
 export type { Restored, TrainModeOptions } from "./frontend/train_mode.js";
 export type { Place } from "./frontend/places.js";
 export type { ArtifactFiles } from "./pack/artifact.js";

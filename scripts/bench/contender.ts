@@ -6,11 +6,8 @@
  * KIND: `train` takes training steps through the public runtime; `kernels` takes them in this thread, with the runtime's profile
  * on, and tells what is not spent in its executor; `products` runs the matrix products of the plain step alone.
  */
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { InferenceSession } from "onnxruntime-node";
 import { Engine } from "../../src/runtime/engine.js";
 import { PackageRuntime } from "../../src/runtime/runtime.js";
 import { check } from "../../src/util/assert.js";
@@ -18,6 +15,7 @@ import { readBatch } from "./batches.js";
 import type { Answer } from "./line_process.js";
 import { peakBytes } from "./peak.js";
 import { openProducts } from "./products.js";
+import { profileSessions } from "./profiled.js";
 
 interface Contender {
   step(): Promise<Answer>;
@@ -39,21 +37,9 @@ async function training(folder: string, batchFile: string, threads: number): Pro
   };
 }
 
-/** Steps whose sessions write the runtime's profile: at the end, the milliseconds that its executor ran. */
+/** Steps whose sessions write the runtime's profile: at the end, the milliseconds that its executor ran, run by run. */
 async function kernels(folder: string, batchFile: string, threads: number): Promise<Contender> {
-  const profiles = mkdtempSync(join(tmpdir(), "curvsam-profile-"));
-  const sessions: InferenceSession[] = [];
-  const create = InferenceSession.create.bind(InferenceSession) as (
-    model: string,
-    options: InferenceSession.SessionOptions,
-  ) => Promise<InferenceSession>;
-  const profiled = async (model: string, options: InferenceSession.SessionOptions): Promise<InferenceSession> => {
-    const extra = { enableProfiling: true, profileFilePrefix: join(profiles, `session${sessions.length}`) };
-    const session = await create(model, { ...options, ...extra });
-    sessions.push(session);
-    return session;
-  };
-  Object.assign(InferenceSession, { create: profiled });
+  const read = profileSessions();
   const engine = await Engine.open(folder, { threads, lowered: join(folder, "lowered") });
   const batch = readBatch(batchFile);
   return {
@@ -63,9 +49,9 @@ async function kernels(folder: string, batchFile: string, threads: number): Prom
       return { ms: performance.now() - start };
     },
     end: async () => {
-      sessions.at(-1)?.endProfiling();
+      const runs = [...read().values()].at(-1)?.filter((e) => e.name === "SequentialExecutor::Execute") ?? [];
       await engine.close();
-      return { profiles };
+      return { executor: runs.map((e) => e.dur / 1000).join() };
     },
   };
 }

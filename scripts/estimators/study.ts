@@ -26,6 +26,7 @@ export const subjects: readonly Subject[] = [
   { name: "hvp, Rademacher, ¼ batch", options: { estimator: "hvp", probe: "rademacher", share: 0.25 } },
   { name: "finite difference", options: { estimator: "finite-difference", probe: "rademacher" } },
   { name: "gnb", options: { estimator: "gnb" } },
+  { name: "gauss-newton", options: { estimator: "gauss-newton" } },
   { name: "empirical", options: { estimator: "empirical" } },
   { name: "secant", options: { estimator: "secant" } },
   { name: "secant-gradient", options: { estimator: "secant-gradient" } },
@@ -45,7 +46,10 @@ export interface Finding {
   scale: number;
 }
 
-type Weights = Record<string, HostTensor>;
+export type Weights = Record<string, HostTensor>;
+
+export const tensorOf = ({ dtype, dims, data }: HostTensor): OrtTensor =>
+  new OrtTensor(dtype as "float32", data as Float32Array, dims);
 
 const batchSize = 32;
 /** Estimates that are averaged, each on a batch of its own. */
@@ -128,10 +132,8 @@ async function hessianDiagonal(
   batch: Feeds,
 ): Promise<Float64Array> {
   const session = await InferenceSession.create(join(folder, "hvp.onnx"), { intraOpNumThreads: 1 });
-  const tensor = ({ dtype, dims, data }: HostTensor): OrtTensor =>
-    new OrtTensor(dtype as "float32", data as Float32Array, dims);
   const feeds: Record<string, OrtTensor> = {};
-  for (const [name, value] of Object.entries({ ...weights, ...batch.feeds })) feeds[name] = tensor(value);
+  for (const [name, value] of Object.entries({ ...weights, ...batch.feeds })) feeds[name] = tensorOf(value);
   const names = Object.keys(manifest.parameters);
   const probes = names.map((name) => new Float32Array(sizeOf(must(manifest.parameters[name], name).shape)));
   names.forEach((name, k) => {
@@ -179,7 +181,7 @@ async function averaged(
 
 const sum = (x: Float64Array): number => x.reduce((s, v) => s + v, 0);
 
-function pearson(x: Float64Array, y: Float64Array): number {
+export function pearson(x: Float64Array, y: Float64Array): number {
   const [mx, my] = [sum(x) / x.length, sum(y) / y.length];
   const [dx, dy] = [x.map((v) => v - mx), y.map((v) => v - my)];
   const dot = (a: Float64Array, c: Float64Array): number => a.reduce((s, v, i) => s + v * (c[i] ?? NaN), 0);

@@ -11,6 +11,7 @@ type Setting = string | number | boolean;
 /** The options of `patch` that choose and tune the optimizer. */
 export interface OptimizerFlags {
   optimizer: string;
+  preset?: string;
   /** By default plain. */
   combine?: string;
   base: string;
@@ -54,6 +55,7 @@ export type OptimizerOptions = Required<
 export const addOptimizerOptions = (command: Command): Command =>
   command
     .option("--optimizer <name>", "the perturbation: none, sam, asam or curvsam", "curvsam")
+    .option("--preset <name>", "curvsam: paper, or fast, whose curvature is almost free (default: paper)")
     .option("--combine <name>", "what becomes of the two gradients: plain, gsam or looksam", "plain")
     .option("--base <name>", "what takes the step; curvsam optimizers lists them", "sgd")
     .option("--lr <x>", "learning rate", number({ min: 0 }))
@@ -62,7 +64,7 @@ export const addOptimizerOptions = (command: Command): Command =>
     .option("--delta <x>", "curvsam: floor of the curvature scale (default: 0.01)", number({ min: 0, above: true }))
     .option(
       "--estimator <name>",
-      "curvsam: hvp, finite-difference, gnb, empirical, secant or secant-gradient (default: hvp)",
+      "curvsam: hvp, finite-difference, gnb, gauss-newton, empirical, secant or secant-gradient (default: hvp)",
     )
     .option("--frequency <n>", "curvsam: steps between curvature refreshes (default: 5)", integer({ min: 1 }))
     .option("--probe <kind>", "curvsam: normal or rademacher (default: normal)")
@@ -121,7 +123,10 @@ function given<T>(values: Readonly<Record<string, T | undefined>>): Record<strin
 
 /** What `flags` say to `patch`; a flag that the chosen parts do not know is wrong usage. */
 export async function optimizerOptions(flags: OptimizerFlags): Promise<OptimizerOptions> {
-  const { checkHyper, compose } = await import("../optim/compose.js");
+  const [{ checkHyper, compose }, { withPreset }] = await Promise.all([
+    import("../optim/compose.js"),
+    import("../optim/presets.js"),
+  ]);
   const rule = flags.combine ?? "plain";
   const hyper = given({
     ...flags.hyper,
@@ -135,10 +140,13 @@ export async function optimizerOptions(flags: OptimizerFlags): Promise<Optimizer
     clip_value: flags.clipValue ?? flags.hyper?.["clip_value"],
     loss_scale: flags.lossScale ?? flags.hyper?.["loss_scale"],
   });
-  const all = Object.fromEntries(Object.entries(hyper).filter(([name]) => !name.includes("/")));
+  const plain = Object.fromEntries(Object.entries(hyper).filter(([name]) => !name.includes("/")));
   try {
-    const options = await partOptions(flags);
-    const { ascent, combine, base } = options;
+    const { combine, base, ...options } = await partOptions(flags);
+    const { options: ascent, hyper: all } =
+      flags.preset === undefined
+        ? { options: options.ascent, hyper: plain }
+        : withPreset(flags.preset, flags.optimizer, options.ascent, plain);
     const optimizer = compose(flags.optimizer, flags.base, {
       ...{ ascent, base, hyper: all },
       ...{ combine: rule, combineOptions: combine },

@@ -13,11 +13,24 @@ export interface Estimator {
   measure?: Measure;
   /** It reads both gradients of a step, and serves the next one. */
   after?: true;
-  /** ≥ 0, of the parameters' shapes. */
-  estimate(b: RuleBuilder, m: Measured): Params;
+  estimate(b: RuleBuilder, m: Measured): Estimate;
 }
 
-export const estimatorNames = ["hvp", "finite-difference", "gnb", "empirical", "secant", "secant-gradient"] as const;
+/** An estimate ≥ 0 of every element: `scale` times the values; 1 where there is none. */
+export interface Estimate {
+  values: Params;
+  scale?: Value;
+}
+
+export const estimatorNames = [
+  "hvp",
+  "finite-difference",
+  "gnb",
+  "gauss-newton",
+  "empirical",
+  "secant",
+  "secant-gradient",
+] as const;
 export type EstimatorName = (typeof estimatorNames)[number];
 
 export interface EstimatorOptions {
@@ -36,7 +49,10 @@ export function estimator(name: EstimatorName, { probe, probes, share }: Estimat
     case "finite-difference":
       return { name, measure: finiteDifferenceMeasure(probe, probes, share), estimate: hutchinson(probes) };
     case "gnb":
-      return { name, measure: gnbMeasure(share), estimate: (b, m) => squares(b, m.weight(), m.value("sampled_grad")) };
+    case "gauss-newton": {
+      const measure = gnbMeasure(name === "gnb" ? "labels" : "signs", share);
+      return { name, measure, estimate: (b, m) => squares(b, m.weight(), m.value("sampled_grad")) };
+    }
     case "empirical":
       return { name, estimate: (b, m) => squares(b, m.weight(), m.gradient()) };
     case "secant":
@@ -55,6 +71,7 @@ export function estimatorCost(name: EstimatorName, { probes, share }: EstimatorO
     case "finite-difference":
       return whole ? probes : share * (1 + probes);
     case "gnb":
+    case "gauss-newton":
       return whole ? 2 / 3 : share;
     default:
       return 0;
@@ -80,15 +97,18 @@ export function signedHutchinson(b: RuleBuilder, m: Measured, probes: number): P
 
 const hutchinson =
   (probes: number) =>
-  (b: RuleBuilder, m: Measured): Params =>
-    mapParams(signedHutchinson(b, m, probes), (x) => e.abs(b, x));
+  (b: RuleBuilder, m: Measured): Estimate => ({
+    values: mapParams(signedHutchinson(b, m, probes), (x) => e.abs(b, x)),
+  });
 
 /** N g ⊙ g, N the weight of the loss. */
-const squares = (b: RuleBuilder, weight: Value, g: Params): Params =>
-  mapParams(g, (x) => e.mul(b, e.mul(b, weight, x), x));
+const squares = (b: RuleBuilder, weight: Value, g: Params): Estimate => ({
+  values: mapParams(g, (x) => e.square(b, x)),
+  scale: weight,
+});
 
 /** |Δg ⊙ ε| / (ε² + κ²), Δg = ∇L(w + ε) − ∇L(w), κ = 3‖ε‖₂/√p: a secant along ε, damped where ε is small. */
-function secant(b: RuleBuilder, m: Measured): Params {
+function secant(b: RuleBuilder, m: Measured): Estimate {
   const g = m.gradient();
   const { w, perturbed, gradient } = m.second();
   const epsilon = mapParams(perturbed, (x, name) => e.sub(b, x, at(w, name)));
@@ -97,16 +117,18 @@ function secant(b: RuleBuilder, m: Measured): Params {
     sumOver(b, epsilon, (x) => sumSquares(b, x)),
     9 / countAll(w),
   );
-  return mapParams(epsilon, (x, name) =>
+  const values = mapParams(epsilon, (x, name) =>
     e.abs(b, e.div(b, e.mul(b, e.sub(b, at(gradient, name), at(g, name)), x), e.add(b, e.mul(b, x, x), damping))),
   );
+  return { values };
 }
 
 /** p |g ⊙ Δg| / (‖g‖ ‖ε‖): the secant with ε taken to point along g. */
-function secantGradient(b: RuleBuilder, m: Measured): Params {
+function secantGradient(b: RuleBuilder, m: Measured): Estimate {
   const g = m.gradient();
   const { w, perturbed, gradient } = m.second();
   const epsilon = mapParams(perturbed, (x, name) => e.sub(b, x, at(w, name)));
   const scale = e.div(b, e.scalarLike(b, countAll(w), m.weight()), e.mul(b, globalNorm(b, g), globalNorm(b, epsilon)));
-  return mapParams(g, (x, name) => e.abs(b, e.mul(b, e.mul(b, scale, x), e.sub(b, at(gradient, name), x))));
+  const values = mapParams(g, (x, name) => e.abs(b, e.mul(b, x, e.sub(b, at(gradient, name), x))));
+  return { values, scale };
 }

@@ -5,6 +5,9 @@ import type { ParameterInfo } from "./parameter.js";
 /** Values by parameter name: weights, gradients, one kind of state. */
 export type Params = ReadonlyMap<string, Value>;
 
+/** What makes a score random: labels that are drawn, or signs of the logits' shape. */
+export type ScoreNoise = "labels" | "signs";
+
 /** The loss at one set of parameters, as estimators see it. */
 export interface Point {
   loss: Value;
@@ -17,10 +20,10 @@ export interface Point {
   /** Where the loss is computed from logits: these; null where the model computes its own loss. */
   logits: Value | null;
   /**
-   * ∂ℓ/∂logits for labels drawn from the model's own distribution by `noise`, divided as the loss is, rows of weight w
-   * scaled by √w: a cotangent for the logits. A UserError where there are no logits.
+   * A random cotangent of the logits, divided as the loss is, rows of weight w scaled by √w: ∂ℓ/∂logits for labels that `noise`
+   * draws from the model's own distribution, or a root of ∂²ℓ/∂logits² times signs. A UserError where there are no logits.
    */
-  sampledScore(noise: Value): Value;
+  randomScore(kind: ScoreNoise, noise: Value): Value;
   /** Σ (∂logits/∂w)ᵀ cotangent for every trainable parameter. */
   pull(cotangent: Value): Params;
   /** What the value of the source graph became at these parameters: activations, for estimators that look inside. */
@@ -32,8 +35,8 @@ export interface Rows {
   at: Point;
   /** The same rows at other values of the trainable parameters. */
   elsewhere(w: Params): Point;
-  /** Random numbers of the shape of the labels, distributed as `sampledScore` wants them. */
-  labelNoise(): Value;
+  /** Random numbers as `randomScore` wants them. */
+  noise(kind: ScoreNoise): Value;
 }
 
 /** What a measurement is emitted from: one micro-batch at the point where the gradient is taken. */
@@ -64,8 +67,8 @@ export interface Measure {
   /** Name of the phase graph that gives it beside the gradient. */
   graph: string;
   probes: readonly { kind: string; distribution: "normal" | "rademacher" }[];
-  /** Whether it draws labels. */
-  samplesLabels?: boolean;
+  /** The noise of its random score, where it has one. */
+  noise?: ScoreNoise;
   gives: readonly MeasuredKind[];
   emit(c: MeasureContext): ReadonlyMap<string, Params>;
 }

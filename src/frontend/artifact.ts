@@ -8,7 +8,7 @@ import type { RuleBuilder } from "../ops/rule.js";
 import { must, UserError } from "../util/assert.js";
 import { isStatic } from "../util/shape.js";
 import { rewriteDropouts, type DropoutMask } from "./dropout.js";
-import { sampledScore, type Loss, type LossOptions } from "./losses.js";
+import { randomScore, type Loss, type LossOptions } from "./losses.js";
 import type { BatchValues, Evaluation, Params, Source } from "./objective.js";
 
 /**
@@ -84,12 +84,12 @@ export function evaluateArtifact(
         "the gradient graph of training artifacts does not say what its layers read; for K-FAC patch the exported model itself",
       );
     },
-    sampledScore: (noise) => {
+    randomScore: (kind, noise) => {
       if (!loss.known || !logits)
         throw new UserError(
           "the artifacts compute a loss of their own, so labels cannot be drawn; take another estimator",
         );
-      return sampledScore(b, loss.known.options, at(logits), must(batch.labels, "labels"), noise);
+      return randomScore(kind, b, loss.known.options, at(logits), must(batch.labels, "labels"), noise);
     },
     ...weighted(b, at(training.loss), loss, batch),
     outputs: new Map([...training.outputs].map(([name, v]) => [name, at(v)])),

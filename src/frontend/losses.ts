@@ -117,7 +117,7 @@ function crossEntropy(
  * the loss (Bartlett's identity). Noise, of the shape of the labels: uniform in [0, 1) for cross-entropy (by the inverse of the
  * cumulative distribution) and for binary cross-entropy; normal for the squared error, whose residuals are N(0, ½).
  */
-export function sampledScore(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, noise: Value): Value {
+function sampledScore(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, noise: Value): Value {
   if (options.kind === "cross-entropy") {
     const { target, weight, ids } = crossEntropyTargets(b, options, logits, labels);
     const p = e.softmax(b, logits, -1);
@@ -136,3 +136,35 @@ export function sampledScore(b: RuleBuilder, options: LossOptions, logits: Value
       : e.sub(b, e.sigmoid(b, x), e.cast(b, e.less(b, noise, e.sigmoid(b, x)), x.dtype));
   return e.reshapeLike(b, e.div(b, score, countAll(b, y)), logits);
 }
+
+/**
+ * √mᵢ Rᵢξᵢ over the weight of the loss W, with RᵢRᵢᵀ = ∂²ℓᵢ/∂x² and independent signs ξ of the shape of the logits; mᵢ as in
+ * `sampledScore`. Then W·(Jᵀu)² is an unbiased diagonal of the Gauss-Newton matrix of the loss, as with drawn labels, but where
+ * the model is sure (p near 0 or 1) it does not come from a few rare labels. R = diag(√p) − p√pᵀ for cross-entropy, √(p(1 − p))
+ * for binary cross-entropy, √2 for the squared error.
+ */
+function signedScore(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, signs: Value): Value {
+  if (options.kind === "cross-entropy") {
+    const { target, weight } = crossEntropyTargets(b, options, logits, labels);
+    const p = e.softmax(b, logits, -1);
+    const rooted = e.mul(b, e.sqrt(b, p), signs);
+    const sum = (x: Value): Value => b.op("ReduceSum", [x, b.int64s([-1])], { keepdims: e.int(1) });
+    const mass = e.sqrt(b, sum(target));
+    return e.mul(b, e.sub(b, rooted, e.mul(b, p, sum(rooted))), e.div(b, mass, nonZero(b, weight)));
+  }
+  const [x, y] = aligned(b, logits, labels);
+  const count = countAll(b, y);
+  if (options.kind === "mse") return e.div(b, e.scale(b, signs, Math.SQRT2), count);
+  const p = e.sigmoid(b, x);
+  const root = e.reshapeLike(b, e.sqrt(b, e.mul(b, p, e.sub(b, e.scalarLike(b, 1, p), p))), logits);
+  return e.div(b, e.mul(b, root, signs), count);
+}
+
+/** What makes a random score: labels that are drawn from the model's own distribution, or signs of the logits' shape. */
+export type ScoreNoise = "labels" | "signs";
+
+/** A cotangent of the logits whose square is, on average, the loss's second derivative there; its noise as the kind says. */
+export const randomScore = (
+  kind: ScoreNoise,
+  ...args: [b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, noise: Value]
+): Value => (kind === "labels" ? sampledScore(...args) : signedScore(...args));

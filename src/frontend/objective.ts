@@ -11,7 +11,7 @@ import { trainsBatchNorm } from "../ops/BatchNormalization.js";
 import { castLabels, evaluateArtifact, weighted, type ArtifactLoss, type TrainingGraph } from "./artifact.js";
 import { emitEvaluationNorm, type Buffer } from "./batch_norm.js";
 import { rewriteDropouts, type DropoutMask } from "./dropout.js";
-import { emitLoss, sampledScore, type Loss, type LossOptions } from "./losses.js";
+import { emitLoss, randomScore, type Loss, type LossOptions, type ScoreNoise } from "./losses.js";
 import type { Parameter } from "./parameters.js";
 
 /** Values of a builder by parameter name, in the order of the parameters. */
@@ -68,8 +68,8 @@ export interface Evaluation extends Loss {
   hvp(v: Params): Params;
   /** null where the model computes its own loss. */
   logits: Value | null;
-  /** ∂ℓ/∂logits for labels that `noise` draws from the model's own distribution (see `sampledScore` of the losses). */
-  sampledScore(noise: Value): Value;
+  /** A random cotangent of the logits, whose square is the loss's curvature there on average (see `randomScore` of the losses). */
+  randomScore(kind: ScoreNoise, noise: Value): Value;
   /** Cotangents of the trainable parameters, given that of the logits. */
   pull(cotangent: Value): Params;
   /** What a value of the source graph became. */
@@ -82,11 +82,15 @@ export function knownLoss(loss: LossSpec): { options: LossOptions; logits: Value
   return loss.kind === "computed" ? loss : null;
 }
 
-/** How `sampledScore` wants its noise, which has the shape of the labels; null where the model computes its own loss. */
-export function labelNoise(loss: LossSpec): { shape: readonly Dim[]; distribution: "uniform" | "normal" } | null {
+/** How `randomScore` wants its noise; null where the model computes its own loss. */
+export function scoreNoise(
+  loss: LossSpec,
+  kind: ScoreNoise,
+): { shape: readonly Dim[]; distribution: "uniform" | "normal" | "rademacher" } | null {
   const labels = labelsType(loss);
   const known = knownLoss(loss);
   if (!labels || !known) return null;
+  if (kind === "signs") return { shape: known.logits.dims, distribution: "rademacher" };
   return { shape: labels.shape, distribution: known.options.kind === "mse" ? "normal" : "uniform" };
 }
 
@@ -135,11 +139,11 @@ export function evaluate(
     buffers: new Map(moved.map((f) => [f.name, must(map.get(f.moved), `the new value of "${f.name}"`)])),
     logits,
     valueOf: (v) => map.get(v),
-    sampledScore: (noise) => {
+    randomScore: (kind, noise) => {
       if (spec.kind !== "computed" || !logits) {
         throw new UserError("the model computes its own loss, so labels cannot be drawn; take another estimator");
       }
-      return sampledScore(b, spec.options, logits, must(batch.labels, "labels"), noise);
+      return randomScore(kind, b, spec.options, logits, must(batch.labels, "labels"), noise);
     },
     pull: (cotangent) => named(vjp(b, [must(logits, "the logits")], [cotangent], at)),
     grads: () => named(gradients()),

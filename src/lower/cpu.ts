@@ -11,7 +11,7 @@ import { makeFolder, onFile } from "../util/files.js";
 import { cpuForms } from "./forms.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
-const revision = 4;
+const revision = 5;
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs

@@ -1,6 +1,6 @@
 import type { Port, ManifestInput } from "../format/manifest.js";
 import type { Measure } from "../curvature/measure.js";
-import { knownLoss, labelNoise, labelsType, lossTarget, type Source } from "../frontend/objective.js";
+import { knownLoss, labelsType, lossTarget, scoreNoise, type Source } from "../frontend/objective.js";
 import type { Value } from "../ir/graph.js";
 import { partsOf } from "../optim/compose.js";
 import { hyperNames } from "../optim/schema.js";
@@ -120,10 +120,15 @@ function describeRandom({ source, optimizer }: Recipe): ManifestInput["random"] 
         random[`${prefix}${kind}/${p.name}`] = { dtype: "float32", shape, distribution, per: "refresh" };
       }
     }
-    const noise = measure.samplesLabels ? labelNoise(source.loss) : null;
+    const noise = measure.noise && scoreNoise(source.loss, measure.noise);
     if (noise) {
       const { shape, distribution } = noise;
-      random[`random/${prefix}labels`] = { dtype: "float32", shape: [...shape], distribution, per: "micro-batch" };
+      random[`random/${prefix}${measure.noise}`] = {
+        dtype: "float32",
+        shape: [...shape],
+        distribution,
+        per: "micro-batch",
+      };
     }
   }
   return random;

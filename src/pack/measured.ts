@@ -1,5 +1,5 @@
 import type { Curvature } from "../optim/part.js";
-import type { Measured, Params, Point, Rows } from "../curvature/measure.js";
+import type { Measured, Params, Point, Rows, ScoreNoise } from "../curvature/measure.js";
 import { evaluate, type BatchValues } from "../frontend/objective.js";
 import { firstRows } from "../frontend/rows.js";
 import type { Value } from "../ir/graph.js";
@@ -25,17 +25,17 @@ export function emitMeasure(
   const { source } = recipe;
   if (!curvature.measure) return new Map();
   const prefix = prefixOf(role);
-  const labelNoise = (): Value => ports.labelNoise(`${prefix}labels`);
+  const noise = (kind: ScoreNoise): Value => ports.scoreNoise(kind, prefix);
   const evaluateAt = (on: BatchValues, moved: Params): Point =>
     evaluate(b, source, new Map([...ports.parameters("all"), ...moved]), on, true);
-  const whole: Rows = { at, elsewhere: (moved) => evaluateAt(batch, moved), labelNoise };
+  const whole: Rows = { at, elsewhere: (moved) => evaluateAt(batch, moved), noise };
   const rows = (share: number): Rows => {
     if (share === 1) return whole;
     const first = firstRows(b, source, batch, share);
     return {
       at: evaluateAt(first.batch, w),
       elsewhere: (moved) => evaluateAt(first.batch, moved),
-      labelNoise: () => first.cut(labelNoise(), "the noise of the labels"),
+      noise: (kind) => first.cut(noise(kind), `the noise of the ${kind}`),
     };
   };
   return curvature.measure.emit({

@@ -9,6 +9,7 @@ import type { Source } from "../frontend/objective.js";
 import type { SourceOptions } from "../frontend/source.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { checkHyper, compose, partsOf, type Optimizer } from "../optim/compose.js";
+import { withPreset, type PresetName } from "../optim/presets.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, check, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
@@ -40,6 +41,8 @@ export interface PatchOptions {
   artifact?: ArtifactFiles;
   /** The ascent: none, sam or curvsam. */
   optimizer?: string;
+  /** Settings of curvsam under one name: `paper` (the default) or `fast`; what is given beside it wins. */
+  preset?: PresetName;
   /** Options of the ascent that shape the graphs, e.g. `{ frequency: 5 }`. */
   optimizerOptions?: Record<string, unknown>;
   /** What becomes of the two gradients; default plain. */
@@ -94,12 +97,15 @@ export interface PatchReport {
  */
 export async function patch(file: string, folder: string, options: PatchOptions): Promise<PatchReport> {
   const groups = options.groups ?? [];
+  const ascent = options.optimizer ?? "curvsam";
+  const given = { options: options.optimizerOptions ?? {}, hyper: options.hyper ?? {} };
+  const settled = options.preset === undefined ? given : withPreset(options.preset, ascent, given.options, given.hyper);
   const values: HyperValues = {
-    all: options.hyper ?? {},
+    all: settled.hyper,
     groups: Object.fromEntries(groups.map((g) => [g.name, g.hyper])),
   };
-  const optimizer = compose(options.optimizer ?? "curvsam", options.base ?? "sgd", {
-    ascent: options.optimizerOptions ?? {},
+  const optimizer = compose(ascent, options.base ?? "sgd", {
+    ascent: settled.options,
     ...(options.combine !== undefined && { combine: options.combine }),
     combineOptions: options.combineOptions ?? {},
     base: options.baseOptions ?? {},

@@ -1,6 +1,6 @@
 import { findLayers } from "../curvature/layers.js";
-import type { Params } from "../curvature/measure.js";
-import { labelNoise, labelsType, type BatchValues, type Source } from "../frontend/objective.js";
+import type { Params, ScoreNoise } from "../curvature/measure.js";
+import { labelsType, scoreNoise, type BatchValues, type Source } from "../frontend/objective.js";
 import { rolesOf } from "../curvature/roles.js";
 import { tensorType, type Value } from "../ir/graph.js";
 import type { RuleBuilder } from "../ops/rule.js";
@@ -92,10 +92,10 @@ export class Ports {
     return new Map(buffers.map((f) => [f.name, this.input(f.name, f.value.type ?? undefined)]));
   }
 
-  /** `random/<name>`, of the shape of the labels. */
-  labelNoise(name: string): Value {
-    const spec = must(labelNoise(this.recipe.source.loss), "labels to draw");
-    return this.input(`random/${name}`, tensorType("float32", spec.shape));
+  /** `random/<prefix><kind>`, as the loss wants it. */
+  scoreNoise(kind: ScoreNoise, prefix: string): Value {
+    const spec = must(scoreNoise(this.recipe.source.loss, kind), "a loss with a random score");
+    return this.input(`random/${prefix}${kind}`, tensorType("float32", spec.shape));
   }
 
   state(layout: StateLayout): State {

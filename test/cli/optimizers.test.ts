@@ -69,7 +69,7 @@ describe("optimizers on the command line", () => {
     expect(manifest.optimizer.parts).to.deep.equal({
       curvsam: {
         ...{ estimator: "gnb", frequency: 4, probe: "normal", probes: 1, share: 0.5, initial: "zero" },
-        ...{ radius: "euclidean", floor: "relative", granularity: "tensor", scope: "group" },
+        ...{ radius: "euclidean", floor: "relative", granularity: "tensor", scope: "group", keep_scale: false },
       },
       looksam: { period: 2, scope: "tensor" },
       adamw: { amsgrad: true },
@@ -89,6 +89,21 @@ describe("optimizers on the command line", () => {
     expect(manifest.parameters["first.bias"]?.group).to.equal("biases_no_decay");
   });
 
+  it("takes a preset, and what is said beside it instead", async () => {
+    const fast = readManifest(await patched("fast", "--preset", "fast"));
+    expect(fast.optimizer).to.include({ estimator: "gauss-newton", frequency: 5 });
+    expect(fast.optimizer.parts?.["curvsam"]).to.include({ share: 0.25, radius: "euclidean", floor: "relative" });
+    expect(fast.hyper["hyper/delta"]?.default).to.equal(0.05);
+    expect(fast.random["random/signs"]).to.deep.include({ distribution: "rademacher", shape: ["batch", 2] });
+    const own = "--preset fast --frequency 1 --curvature-share 0.5 --floor absolute --beta 0.8".split(" ");
+    const other = readManifest(await patched("own", ...own));
+    expect(other.optimizer.parts?.["curvsam"]).to.include({ frequency: 1, share: 0.5, floor: "absolute" });
+    expect(other.hyper["hyper/delta"]?.default).to.equal(0.01);
+    const paper = readManifest(await patched("paper", "--preset", "paper"));
+    expect(paper.optimizer).to.deep.equal(readManifest(await patched("flagless")).optimizer);
+    expect(paper.hyper).to.deep.equal(readManifest(join(folder.path, "flagless")).hyper);
+  });
+
   const refusals: [string, RegExp, ...string[]][] = [
     [
       "a combination without meaning",
@@ -98,6 +113,13 @@ describe("optimizers on the command line", () => {
       "--combine",
       "looksam",
     ],
+    [
+      "a preset of no one",
+      /no preset is called "fats"; use one of paper, fast; did you mean "fast"/,
+      "--preset",
+      "fats",
+    ],
+    ["a preset of another", /preset "fast" is one of curvsam; sam has none/, "--preset", "fast", "--optimizer", "sam"],
     ["two letters swapped", /no base optimizer is called "admaw".*did you mean "adamw"/, "--base", "admaw"],
     ["an option of no part", /--set frequncy.*did you mean "frequency"/, "--set", "frequncy=3"],
     ["an option of two parts", /--set frequency: curvsam and sassha both/, "--base", "sassha", "--set", "frequency=3"],

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { int, ints, newModel, tensorType, Node, Value, Graph, type Attributes } from "../../src/ir/graph.js";
 import { Tensor as Constant } from "../../src/ir/tensor.js";
+import { branchOnScalars } from "../../src/lower/choices.js";
 import { shareGelus } from "../../src/lower/gelu.js";
 import { dropKeepers } from "../../src/lower/keepers.js";
 import { shareNormalizations } from "../../src/lower/norms.js";
@@ -204,5 +205,32 @@ describe("forms of the CPU provider", () => {
       s.output(s.op("Mul", [s.op("Mul", [x, sum]), scalar(half)]), "y");
       expect(foldGelu(s.graph).modified).to.equal(false);
     }
+  });
+});
+
+describe("choices by a scalar", () => {
+  it("are branches where one scalar chooses between large tensors of one shape, with the same values", async () => {
+    const sketch = new Sketch();
+    const [yes, x, y] = [sketch.input("yes", [], "bool"), sketch.input("x", [64, 64]), sketch.input("y", [64, 64])];
+    const no = sketch.op("Not", [yes]);
+    no.type = tensorType("bool", []);
+    const sum = sketch.op("Add", [x, y]);
+    sum.type = tensorType("float32", [64, 64]);
+    sketch.output(sketch.op("Where", [yes, sum, y]), "a");
+    sketch.output(sketch.op("Where", [no, x, y]), "b");
+    const before = await run(sketch.graph);
+    expect(branchOnScalars(sketch.graph).modified).to.equal(true);
+    expect([sketch.count("Where"), sketch.count("If")]).to.deep.equal([0, 2]);
+    expect(await run(sketch.graph)).to.deep.equal(before);
+  });
+
+  it("stay where the condition or a branch has another shape, and where there is little to gain", () => {
+    const sketch = new Sketch();
+    const flag = sketch.input("flag", [], "bool");
+    const [x, row, few] = [sketch.input("x", [64, 64]), sketch.input("row", [64]), sketch.input("few", [8])];
+    sketch.op("Where", [sketch.input("mask", [64, 64], "bool"), x, x]);
+    sketch.op("Where", [flag, x, row]);
+    sketch.op("Where", [flag, few, few]);
+    expect(branchOnScalars(sketch.graph).modified).to.equal(false);
   });
 });

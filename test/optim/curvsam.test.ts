@@ -22,6 +22,7 @@ const batch = (t: number): Feeds => ({
   x: wave([rows, 3], (i) => Math.sin(1.3 * i + t)),
   labels: wave([rows, 2], (i) => Math.cos(0.7 * i - t)),
   "random/labels": wave([rows, 2], (i) => 1.3 * Math.sin(2.7 * i + t)),
+  "random/signs": wave([rows, 2], (i) => (Math.sin(1.9 * i + t) > 0 ? 1 : -1)),
 });
 const probes = (w: Vectors, t: number, k = 0): Vectors =>
   w.map((x, i) => x.map((_, j) => 1.5 * Math.sin(5 * j + 3 * i + t + 11 * k)));
@@ -36,6 +37,19 @@ const firstRows = (feeds: Feeds, count: number): Feeds =>
       return [name, array("float32", [count, ...rest], data.slice(0, (data.length / all) * count))];
     }),
   );
+
+function softmax(x: Float64Array): Float64Array {
+  const e = x.map(Math.exp);
+  const sum = e.reduce((a, b) => a + b);
+  return e.map((v) => v / sum);
+}
+
+/** The mean of a sample, and its standard error. */
+function meanOf(x: readonly number[]): { mean: number; error: number } {
+  const mean = x.reduce((s, v) => s + v, 0) / x.length;
+  const variance = x.reduce((s, v) => s + (v - mean) ** 2, 0) / x.length;
+  return { mean, error: Math.sqrt(variance / x.length) };
+}
 
 /** What each estimator should measure at w, from gradients and products of the same graphs. */
 function expected(trainer: Trainer, name: string, w: Vectors, epsilon: Vectors, feeds: Feeds, z: Vectors): Vectors {
@@ -54,9 +68,10 @@ function expected(trainer: Trainer, name: string, w: Vectors, epsilon: Vectors, 
     case "hvp":
     case "finite-difference":
       return zip((a, b) => Math.abs(a * b), z, trainer.hvp(w, z, feeds));
-    case "gnb": {
-      // Residuals of N(0, ½) at the model's outputs: the gradient at labels that are the outputs less these.
-      const noise = must(feeds["random/labels"], "noise").data;
+    case "gnb":
+    case "gauss-newton": {
+      // Residuals of N(0, ½), or ±√½, at the model's outputs: the gradient at labels that are the outputs less these.
+      const noise = must(feeds[name === "gnb" ? "random/labels" : "random/signs"], "noise").data;
       const outputs = trainer.outputs(w, feeds).data;
       const labels = array(
         "float32",
@@ -103,7 +118,7 @@ describe("CurvSAM's estimators in float64", () => {
     });
   }
 
-  for (const name of ["hvp", "finite-difference", "gnb"] as const) {
+  for (const name of ["hvp", "finite-difference", "gnb", "gauss-newton"] as const) {
     it(`${name} of half the batch is that of its first rows`, () => {
       const run = (share: number, feeds: Feeds): Vectors => {
         const optimizer = compose("curvsam", "sgd", { ascent: { estimator: name, share } });
@@ -134,39 +149,49 @@ describe("CurvSAM's estimators in float64", () => {
     );
   });
 
-  it("draws labels of cross-entropy from the softmax: N ĝ ⊙ ĝ is the Gauss-Newton diagonal on average", () => {
-    const encoder = findSource(tinyEncoder(), { loss: { kind: "cross-entropy", labelSmoothing: 0.1 } });
-    const optimizer = compose("curvsam", "sgd", { ascent: { estimator: "gnb" } });
-    const trainer = new Trainer(encoder, optimizer);
-    const ids = array("int64", [2, 3], [0, 3, 5, 1, 1, 4]);
-    const labels = array("int64", [2], [2, 0]);
-    const w = trainer.weights();
-    const name = "classifier.bias";
-    const rng = new Rng("labels", 4);
-    const sum = new Float64Array(3);
-    const squares = new Float64Array(3);
-    const draws = 1000;
-    for (let k = 0; k < draws; k++) {
-      const noise = array("float32", [2], [rng.uniform(), rng.uniform()]);
-      const out = trainer.measure(optimizer, "ascent", w, { ids, labels, "random/labels": noise });
-      must(out[`sampled_grad/${name}`], name).data.forEach((x, i) => {
-        sum[i] = (sum[i] ?? 0) + 2 * x * x;
-        squares[i] = (squares[i] ?? 0) + (2 * x * x) ** 2;
-      });
-    }
-    // The bias of the classifier sees the logits themselves: its Gauss-Newton diagonal is the mean of p(1 − p).
-    const logits = trainer.outputs(w, { ids }).data;
-    const p = [0, 1].map((row) => {
-      const e = [0, 1, 2].map((c) => Math.exp(logits[3 * row + c] ?? NaN));
-      return e.map((x) => x / e.reduce((a, b) => a + b));
+  // The bias of a classifier sees the logits themselves: its Gauss-Newton diagonal is the mean of p(1 − p).
+  for (const [name, noise, dims] of [
+    ["gnb", "random/labels", [2]],
+    ["gauss-newton", "random/signs", [2, 3]],
+  ] as const) {
+    it(`${name} of cross-entropy: N ĝ ⊙ ĝ is the Gauss-Newton diagonal on average`, () => {
+      const encoder = findSource(tinyEncoder(), { loss: { kind: "cross-entropy", labelSmoothing: 0.1 } });
+      const optimizer = compose("curvsam", "sgd", { ascent: { estimator: name } });
+      const trainer = new Trainer(encoder, optimizer);
+      const ids = array("int64", [2, 3], [0, 3, 5, 1, 1, 4]);
+      const labels = array("int64", [2], [2, 0]);
+      const w = trainer.weights();
+      const parameter = "classifier.bias";
+      const rng = new Rng("labels", 4);
+      const one = (): number => (name === "gnb" ? rng.uniform() : Math.sign(rng.uniform() - 0.5));
+      const squares: number[][] = [];
+      for (let k = 0; k < 1000; k++) {
+        const drawn = array("float32", [...dims], Array.from({ length: dims.reduce((a, d) => a * d, 1) }, one));
+        const out = trainer.measure(optimizer, "ascent", w, { ids, labels, [noise]: drawn });
+        squares.push(Array.from(must(out[`sampled_grad/${parameter}`], parameter).data, (x) => 2 * x * x));
+      }
+      const logits = trainer.outputs(w, { ids }).data;
+      const p = [0, 1].map((row) => softmax(logits.subarray(3 * row, 3 * row + 3)));
+      for (let c = 0; c < 3; c++) {
+        const want = p.reduce((s, row) => s + (row[c] ?? NaN) * (1 - (row[c] ?? NaN)), 0) / 2;
+        const { mean, error } = meanOf(squares.map((x) => x[c] ?? NaN));
+        expect(Math.abs(mean - want), `class ${c}`).to.be.below(4 * error);
+        expect(error / want).to.be.below(0.1);
+      }
     });
-    for (let c = 0; c < 3; c++) {
-      const want = p.reduce((s, row) => s + (row[c] ?? NaN) * (1 - (row[c] ?? NaN)), 0) / 2;
-      const mean = (sum[c] ?? NaN) / draws;
-      const error = Math.sqrt(((squares[c] ?? NaN) / draws - mean * mean) / draws);
-      expect(Math.abs(mean - want), `class ${c}`).to.be.below(4 * error);
-      expect(error / want).to.be.below(0.1);
-    }
+  }
+
+  it("gauss-newton of binary cross-entropy: N ĝ ⊙ ĝ is the mean of p(1 − p) at a bias, whatever the signs of one row", () => {
+    const optimizer = compose("curvsam", "sgd", { ascent: { estimator: "gauss-newton" } });
+    const trainer = new Trainer(findSource(twoLayers(), { loss: { kind: "bce-with-logits" } }), optimizer);
+    const feeds = firstRows(batch(0), 1);
+    const out = trainer.measure(optimizer, "ascent", trainer.weights(), feeds);
+    const logits = trainer.outputs(trainer.weights(), feeds).data;
+    // Two logits, of which each bias sees one: N = 2, and (±√(p(1 − p))/2)² · 2.
+    must(out["sampled_grad/second.bias"], "the bias").data.forEach((x, c) => {
+      const p = 1 / (1 + Math.exp(-(logits[c] ?? NaN)));
+      expect(2 * x * x).to.be.closeTo((p * (1 - p)) / 2, 1e-9);
+    });
   });
 
   for (const probe of ["normal", "rademacher"] as const) {
@@ -259,6 +284,33 @@ describe("CurvSAM's options in float64", () => {
       near(epsilonOf(trainer.at(w), feeds), want, 1e-8, "ε");
     });
   }
+
+  it("takes the same steps where it keeps d between refreshes", () => {
+    const run = (keep: boolean): Trainer => {
+      const ascent = { keep_scale: keep, frequency: 2, initial: "zero", floor: "relative" };
+      const trainer = new Trainer(source, compose("curvsam", "sgd", { ascent }), { rho: 0.1, beta: 0.8, lr: 0.05 });
+      for (let t = 0; t < 5; t++) trainer.run(t, { ...batch(t), ...trainer.named("z/", probes(trainer.weights(), t)) });
+      return trainer;
+    };
+    const [kept, made] = [run(true), run(false)];
+    near(kept.weights(), made.weights(), 1e-15, "w");
+    const d = state(kept, "curvature_scale");
+    expect(d.every((x) => x.every((v) => v > 0 && v !== 1))).to.equal(true);
+  });
+
+  it("keeps h where an estimate has no scale: the secant along a gradient of zero", () => {
+    const optimizer = compose("curvsam", "sgd", { ascent: { estimator: "secant-gradient" } });
+    const trainer = new Trainer(source, optimizer, { weight_decay: 0 });
+    Object.assign(
+      trainer.feeds,
+      trainer.named(
+        "",
+        trainer.weights().map((x) => x.map(() => 0)),
+      ),
+    );
+    trainer.run(0, { ...batch(0), labels: wave([rows, 2], () => 0) });
+    for (const h of state(trainer, "curvature")) for (const x of h) expect(x).to.equal(1);
+  });
 
   it("εᵀDε = ρ², and Σ εₖᵀDₖεₖ/ρₖ² = 1 with a radius for each group", () => {
     for (const scope of ["global", "group"] as const) {

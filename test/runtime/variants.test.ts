@@ -61,6 +61,7 @@ const cases: Record<string, Case> = {
     ...{ optimizer: "curvsam", linear: false },
     optimizerOptions: { estimator: "gnb", frequency: 2, share: 0.5 },
   },
+  "CurvSAM's fast preset": { optimizer: "curvsam", preset: "fast", optimizerOptions: { frequency: 2 }, linear: false },
   "CurvSAM by finite differences of half the rows": {
     ...{ optimizer: "curvsam", linear: false },
     optimizerOptions: { estimator: "finite-difference", frequency: 2, share: 0.5, granularity: "group" },

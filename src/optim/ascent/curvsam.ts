@@ -2,7 +2,7 @@ import { z } from "zod";
 import { estimator, estimatorCost, estimatorNames } from "../../curvature/estimator.js";
 import type { Value } from "../../ir/graph.js";
 import * as e from "../../ops/emit.js";
-import { allFinite, at, ema, mapParams, sumOf, sumOver, sumSquares } from "../arithmetic.js";
+import { at, isFinite, mapParams, oneMinus, sumOf, sumOver, sumSquares } from "../arithmetic.js";
 import type { Ascent, Diagnostics, Params, ParameterInfo, State, StepContext } from "../part.js";
 import { hyper, hyperOf, ranges } from "../schema.js";
 import { sizeOf } from "../../util/shape.js";
@@ -19,7 +19,9 @@ const options = z.object({
     .gt(0)
     .max(1)
     .default(1)
-    .describe("fraction of the batch's rows that the curvature is measured on (hvp, finite-difference, gnb)"),
+    .describe(
+      "fraction of the batch's rows that the curvature is measured on (hvp, finite-difference, gnb, gauss-newton)",
+    ),
   initial: z
     .enum(["one", "zero"])
     .default("one")
@@ -37,6 +39,10 @@ const options = z.object({
     .default("element")
     .describe("one curvature an element, a tensor or a group"),
   scope: z.enum(["global", "group"]).default("global").describe("one norm over all parameters, or one a group"),
+  keep_scale: z
+    .boolean()
+    .default(false)
+    .describe("keep the curvature scale d from refresh to refresh: 4 bytes more a parameter, less work in between"),
   rho: hyper(0.05, "radius of the perturbation ellipsoid: εᵀDε = ρ²", ranges.radius),
   beta: hyper(0.9, "weight of the past in the moving average of the curvature", {
     min: 0,
@@ -73,26 +79,30 @@ export const curvsam: Ascent<typeof options> = {
   options,
   hyper: (o) => hyperOf(options, o),
   state: (o) => ({
-    tensors: [{ kind: "curvature", fill: o.initial === "one" ? 1 : 0, shape: shapeOf(o) }],
+    tensors: [
+      { kind: "curvature", fill: o.initial === "one" ? 1 : 0, shape: shapeOf(o) },
+      ...(o.keep_scale ? [{ kind: "curvature_scale", fill: 1, shape: shapeOf(o) }] : []),
+    ],
     scalars: o.initial === "zero" ? [{ name: "curvature_weight", fill: 0 }] : [],
   }),
   gradients: (o) => 1 + estimatorCost(o.estimator, o) / o.frequency,
   perturb: (c, o, w, g, s) => {
     const { b } = c;
-    const d = scales(c, o, s);
+    const d = s.tensors.get("curvature_scale") ?? scales(c, o, s).d;
+    const factor = biasFactor(c, s);
+    const times = (x: Value): Value => (factor ? e.mul(b, factor, x) : x);
     const directions = new Map<string, Direction>(
       [...g].map(([name, x]) => {
-        if (o.granularity === "element") return [name, { tensor: e.div(b, x, at(d, name)) }];
-        return [name, { tensor: x, factor: e.reciprocal(b, at(d, name)) }];
+        if (o.granularity === "element") return [name, { tensor: e.div(b, x, at(d, name)), ...(factor && { factor }) }];
+        return [name, { tensor: x, factor: times(e.reciprocal(b, at(d, name))) }];
       }),
     );
     const squares = mapParams(g, (x, name) => {
-      const { tensor, factor } = at(directions, name);
-      if (factor) {
-        const squared = sumSquares(b, x);
-        return e.mul(b, o.radius === "euclidean" ? e.square(b, factor) : factor, squared);
-      }
-      return o.radius === "euclidean" ? sumSquares(b, tensor) : e.sumAll(b, e.mul(b, x, tensor));
+      const { tensor, factor: own } = at(directions, name);
+      if (o.radius === "euclidean")
+        return own ? e.mul(b, e.square(b, own), sumSquares(b, tensor)) : sumSquares(b, tensor);
+      const product = o.granularity === "element" ? e.sumAll(b, e.mul(b, x, tensor)) : sumSquares(b, x);
+      return own ? e.mul(b, own, product) : product;
     });
     return perturbAlong(c, w, directions, squares, o.scope);
   },
@@ -106,51 +116,83 @@ export const curvsam: Ascent<typeof options> = {
       ...(after && { after }),
       refresh: (c, _, m, s) => {
         const { b } = c;
-        const raw = chosen.estimate(b, m);
+        const { values, scale } = chosen.estimate(b, m);
         const found =
           o.granularity === "element"
-            ? raw
-            : mapParams(raw, (x, p) => e.scale(b, e.sumAll(b, x), 1 / sizeOf(at(c.parameters, p).shape)));
-        const usable = allFinite(b, found);
+            ? values
+            : mapParams(values, (x, p) => e.scale(b, e.sumAll(b, x), 1 / sizeOf(at(c.parameters, p).shape)));
+        const total = sumOver(b, found, (x) => e.sumAll(b, x));
+        const usable = isFinite(b, scale ? e.mul(b, scale, total) : total);
         const average = c.hyper("beta");
         const beta = after ? e.pow(b, average, e.scalarLike(b, 1 / o.frequency, average)) : average;
-        const renew = (old: Value, x: Value): Value => e.where(b, usable, ema(b, beta, old, x), old);
+        const rest = oneMinus(b, beta);
+        // Scalars are multiplied first: every factor less is a pass less over all parameters.
+        const renew = (old: Value, x: Value, share: Value): Value =>
+          e.where(b, usable, e.add(b, e.mul(b, beta, old), e.mul(b, share, x)), old);
+        const share = scale ? e.mul(b, rest, scale) : rest;
         const weight = s.scalars.get("curvature_weight");
-        const next: State = {
-          tensors: new Map([["curvature", mapParams(curvatureOf(s), (h, p) => renew(h, at(found, p)))]]),
-          scalars: new Map(weight ? [["curvature_weight", renew(weight, e.scalarLike(b, 1, weight))]] : []),
+        const moved: State = {
+          tensors: new Map([["curvature", mapParams(curvatureOf(s), (h, p) => renew(h, at(found, p), share))]]),
+          scalars: new Map(weight ? [["curvature_weight", renew(weight, e.scalarLike(b, 1, weight), rest)]] : []),
         };
-        return { next, diagnostics: after ? new Map() : shares(c, o, next) };
+        const scaled = scales(c, o, moved);
+        const next = o.keep_scale
+          ? { ...moved, tensors: new Map([...moved.tensors, ["curvature_scale", scaled.d] as const]) }
+          : moved;
+        return { next, diagnostics: after ? new Map() : shares(c, o, scaled) };
       },
     };
   },
 };
 
-/** d for every parameter: of its shape, or a scalar. */
-function scales(c: StepContext, o: Options, s: State): Params {
+/** The curvature scale of every parameter is d over `factor`, a scalar; 1 where there is none. */
+interface Scales {
+  /** Of its shape, or a scalar. */
+  d: Params;
+  factor: Value | null;
+  /** √h in the units of d. */
+  roots: Params;
+}
+
+/**
+ * max(√ĥ, δ) of every parameter. With ĥ = h/c it is max(√h, δ√c)/√c: the correction of the bias is a matter of scalars. Before
+ * the first refresh, where h = 0, it is max(1, δ).
+ */
+function scales(c: StepContext, o: Options, s: State): Scales {
   const { b } = c;
-  const h = corrected(c, o, s);
+  const kept = curvatureOf(s);
+  const h = o.granularity === "group" ? groupMeans(c, kept) : kept;
   const roots = mapParams(h, (x) => e.sqrt(b, x));
-  if (o.floor === "absolute") return mapParams(roots, (x, name) => e.max(b, x, c.hyper("delta", name)));
+  const factor = biasFactor(c, s);
+  const floor = floorOf(c, o, h, factor);
+  const weight = s.scalars.get("curvature_weight");
+  const d = mapParams(roots, (x, name) => {
+    const least = floor(name);
+    if (!weight) return e.max(b, x, least);
+    const atFirst = e.max(b, least, e.scalarLike(b, 1, least));
+    return e.max(b, x, e.where(b, e.isPositive(b, weight), least, atFirst));
+  });
+  return { d, factor, roots };
+}
+
+/** √c, c the weight that the moving average has gathered; 1 before the first refresh, null where the average starts at one. */
+function biasFactor({ b }: StepContext, s: State): Value | null {
+  const weight = s.scalars.get("curvature_weight");
+  if (!weight) return null;
+  return e.sqrt(b, e.where(b, e.isPositive(b, weight), weight, e.scalarLike(b, 1, weight)));
+}
+
+/** The least d of a parameter, in units of √h: δ√c, or δ·rms(√h). */
+function floorOf(c: StepContext, o: Options, h: Params, factor: Value | null): (name: string) => Value {
+  const { b } = c;
+  if (o.floor === "absolute") {
+    return (name) => (factor ? e.mul(b, factor, c.hyper("delta", name)) : c.hyper("delta", name));
+  }
   // rms(√h) = √(mean of h). A floor of 0, where all of h is, would divide 0 by 0.
   const total = sumOver(b, h, (x, name) => weightedSum(c, o, x, name));
   const mean = e.scale(b, total, 1 / elements(c, h));
   const rms = e.max(b, e.sqrt(b, mean), e.scalarLike(b, 1e-30, mean));
-  return mapParams(roots, (x, name) => e.max(b, x, e.mul(b, c.hyper("delta", name), rms)));
-}
-
-/** ĥ: with the bias of a start at zero corrected, and averaged over groups where they have one curvature. */
-function corrected(c: StepContext, o: Options, s: State): Params {
-  const { b } = c;
-  let h = curvatureOf(s);
-  if (o.granularity === "group") h = groupMeans(c, h);
-  const weight = s.scalars.get("curvature_weight");
-  if (!weight) return h;
-  const refreshed = e.isPositive(b, weight);
-  const one = e.scalarLike(b, 1, weight);
-  const inverse = e.reciprocal(b, e.where(b, refreshed, weight, one));
-  const before = e.where(b, refreshed, e.scalarLike(b, 0, weight), one);
-  return mapParams(h, (x) => e.add(b, e.mul(b, x, inverse), before));
+  return (name) => e.mul(b, c.hyper("delta", name), rms);
 }
 
 function groupMeans(c: StepContext, h: Params): Params {
@@ -173,18 +215,15 @@ const weightedSum = ({ b, parameters }: StepContext, o: Options, x: Value, name:
   o.granularity === "element" ? e.sumAll(b, x) : e.scale(b, x, sizeOf(at(parameters, name).shape));
 
 /** The share of elements whose d is at the floor (within rounding of it), and d̄ = mean of 1/d. */
-function shares(c: StepContext, o: Options, s: State): Diagnostics {
+function shares(c: StepContext, o: Options, { d, factor, roots }: Scales): Diagnostics {
   const { b } = c;
-  const d = scales(c, o, s);
-  const h = corrected(c, o, s);
   const count = elements(c, d);
-  const floored = sumOver(b, d, (x, name) => {
-    const atFloor = e.less(b, e.sqrt(b, at(h, name)), x);
-    return weightedSum(c, o, e.cast(b, atFloor, x.dtype), name);
-  });
+  const floored = sumOver(b, d, (x, name) =>
+    weightedSum(c, o, e.cast(b, e.less(b, at(roots, name), x), x.dtype), name),
+  );
   const inverse = sumOver(b, d, (x, name) => weightedSum(c, o, e.reciprocal(b, x), name));
   return new Map([
     ["curvature_floor_share", e.scale(b, floored, 1 / count)],
-    ["mean_inverse_scale", e.scale(b, inverse, 1 / count)],
+    ["mean_inverse_scale", e.scale(b, factor ? e.mul(b, factor, inverse) : inverse, 1 / count)],
   ]);
 }

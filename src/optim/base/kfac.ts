@@ -81,7 +81,7 @@ const restricted = (layout: StateLayout, has: (p: ParameterInfo) => boolean): St
 const measure = (o: Options): Measure => ({
   graph: "factors",
   probes: [],
-  samplesLabels: o.fisher === "sampled",
+  ...(o.fisher === "sampled" && { noise: "labels" as const }),
   gives: [
     { kind: "input_factor", shape: ofWeight(inputFactorShape, o) },
     { kind: "output_factor", shape: ofWeight(outputFactorShape, o) },
@@ -114,7 +114,7 @@ function fisherSeed(c: MeasureContext, { fisher }: Options): { from: Value; seed
       'kfac: the model computes its own loss, so no labels can be drawn; set the option fisher to "empirical"',
     );
   }
-  return { from: point.logits, seed: point.sampledScore(c.labelNoise()) };
+  return { from: point.logits, seed: point.randomScore("labels", c.noise("labels")) };
 }
 
 /** The mean of the diagonal, `[]`. */

@@ -1,0 +1,42 @@
+import { Graph, Node, Value } from "../ir/graph.js";
+
+/**
+ * Makes `Where(c, x, y)` for a scalar condition and branches of one shape `If(c) x else y`: the kernel of `Where` broadcasts the
+ * condition and goes over all elements three times in one thread, where `If` copies one branch.
+ */
+export function branchOnScalars(graph: Graph): { modified: boolean } {
+  let modified = false;
+  graph.nodes = graph.nodes.map((node) => {
+    if (node.op !== "Where" || !chooses(node)) return node;
+    modified = true;
+    const [condition, taken, other] = [node.input(0), node.input(1), node.input(2)];
+    const bodies = { then_branch: giving(taken, `${node.name}/then`), else_branch: giving(other, `${node.name}/else`) };
+    const made = new Node("If", [condition], node.outputs, {}, bodies, "", node.name);
+    node.output().producer = made;
+    return made;
+  });
+  return { modified };
+}
+
+/** Whether one scalar decides over all elements of a tensor that is worth it. */
+function chooses(node: Node): boolean {
+  const [condition, x, y] = node.inputs;
+  if (!condition || !x || !y || condition.shape?.length !== 0 || !x.shape || !y.shape) return false;
+  const alike =
+    x.shape.length === y.shape.length && x.shape.every((d, i) => typeof d === "number" && d === y.shape?.[i]);
+  return alike && x.shape.reduce<number>((n, d) => n * Number(d), 1) >= worthwhile;
+}
+
+/** Elements from which on a copy takes longer than a graph within a graph. */
+const worthwhile = 4096;
+
+/** A body without inputs that gives `value` of the graph around it. */
+function giving(value: Value, name: string): Graph {
+  const body = new Graph(name);
+  const output = new Value(name, value.type);
+  const node = new Node("Identity", [value], [output], {}, {}, "", name);
+  output.producer = node;
+  body.nodes.push(node);
+  body.outputs.push(output);
+  return body;
+}
