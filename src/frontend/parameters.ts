@@ -44,7 +44,14 @@ export function findParameters(graph: Graph, outputs: readonly Value[]): Paramet
   const nodes = [...nodesWithin(ways, ways.nodes)];
   const candidates = [...graph.initializers.keys()].filter(carriesDerivatives);
   const consumers = new Map<Value, Node[]>();
-  for (const n of nodes) for (const v of n.inputs) if (v) consumers.set(v, [...(consumers.get(v) ?? []), n]);
+  for (const n of nodes) {
+    for (const v of n.inputs) {
+      if (!v) continue;
+      const others = consumers.get(v);
+      if (others) others.push(n);
+      else consumers.set(v, [n]);
+    }
+  }
   const reaching = reachingOutputs(ways, candidates, outputs);
   const excluded = statistics(nodes);
   const taken = new Set([...graph.initializers.keys()].map((v) => v.name));

@@ -41,6 +41,8 @@ export class Builder<Op extends string = string> implements Constants {
   private readonly ids = new Map<object, number>();
   private readonly names: Set<string>;
   private readonly counters: Map<string, number>;
+  /** The outputs made so far: a graph has one for every parameter, and more. */
+  private readonly named = new Set<Value>();
   private scopes: string[] = [];
 
   /** `outer`: the builder of the graph around, where this one makes a body. */
@@ -97,7 +99,7 @@ export class Builder<Op extends string = string> implements Constants {
   /** Makes `value` the graph output `name`. A value that already has a public name goes through an Identity. */
   output(value: Value, name: string): Value {
     invariant(!this.names.has(name), `the name "${name}" is taken`);
-    const free = value.producer !== null && !this.graph.outputs.includes(value);
+    const free = value.producer !== null && !this.named.has(value);
     let out = value;
     if (!free) {
       out = new Value("", value.type);
@@ -106,6 +108,7 @@ export class Builder<Op extends string = string> implements Constants {
     this.names.delete(out.name);
     out.name = name;
     this.names.add(name);
+    this.named.add(out);
     this.graph.outputs.push(out);
     return out;
   }
@@ -165,17 +168,7 @@ export class Builder<Op extends string = string> implements Constants {
   ): Node {
     const domain = options.domain ?? "";
     const pure = !randomOperators.has(op) && Object.keys(bodies).length === 0;
-    const key = pure
-      ? [
-          domain,
-          op,
-          present.map(Number).join(""),
-          inputs.map((v) => (v ? this.id(v) : "-")).join(","),
-          ...Object.entries(attributes)
-            .sort(([a], [b]) => (a < b ? -1 : 1))
-            .map(([k, a]) => `${k}=${this.attributeKey(a)}`),
-        ].join("|")
-      : "";
+    const key = pure ? this.nodeKey(domain, op, inputs, present, attributes) : "";
     const known = pure ? this.nodes.get(key) : undefined;
     if (known) return known;
     const trimmed = [...inputs];
@@ -220,13 +213,36 @@ export class Builder<Op extends string = string> implements Constants {
   }
 
   private get prefix(): string {
-    return this.scopes.map((s) => `${s}/`).join("");
+    let prefix = "";
+    for (const scope of this.scopes) prefix += `${scope}/`;
+    return prefix;
   }
 
   private id(object: object): number {
     let id = this.ids.get(object);
     if (id === undefined) this.ids.set(object, (id = this.ids.size));
     return id;
+  }
+
+  /** Equal for equal nodes; parts end at a newline, which no part has in it. */
+  private nodeKey(
+    domain: string,
+    op: string,
+    inputs: readonly (Value | null)[],
+    present: readonly boolean[],
+    attributes: Attributes,
+  ): string {
+    let key = `${domain}\n${op}\n`;
+    for (const there of present) key += there ? "1" : "0";
+    key += "\n";
+    for (const v of inputs) key += v ? `${this.id(v)} ` : "- ";
+    const names = Object.keys(attributes);
+    if (names.length > 1) names.sort();
+    for (const name of names) {
+      const attribute = attributes[name];
+      if (attribute) key += `\n${name} ${this.attributeKey(attribute)}`;
+    }
+    return key;
   }
 
   private attributeKey(a: Attribute): string {

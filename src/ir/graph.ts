@@ -79,6 +79,8 @@ export const int = (value: number): Attribute => ({ type: "int", value: BigInt(v
 export const ints = (value: readonly number[]): Attribute => ({ type: "ints", value: value.map((v) => BigInt(v)) });
 export const string = (value: string): Attribute => ({ type: "string", value });
 
+const noGraphs: readonly Graph[] = [];
+
 export class Node {
   doc = "";
   /** Distinguishes model-local functions of one name (ONNX IR 10). */
@@ -150,22 +152,35 @@ export class Node {
   }
 
   /** The graphs within the node: its bodies, and those in attributes that are lists of graphs. */
-  *graphs(): Generator<Graph> {
-    yield* Object.values(this.bodies);
-    for (const a of Object.values(this.attributes)) if (a.type === "graphs") yield* a.value;
+  graphs(): Iterator<Graph> & Iterable<Graph> {
+    return this.listGraphs().values();
+  }
+
+  /** Most nodes have none: every pass asks every node, so that has to cost nothing. */
+  private listGraphs(): readonly Graph[] {
+    let found: Graph[] | undefined;
+    for (const name in this.bodies) {
+      const body = this.bodies[name];
+      if (body) (found ??= []).push(body);
+    }
+    for (const name in this.attributes) {
+      const a = this.attributes[name];
+      if (a?.type === "graphs") (found ??= []).push(...a.value);
+    }
+    return found ?? noGraphs;
   }
 
   /** Outer values that the graphs within read. */
   captures(): Set<Value> {
     const all = new Set<Value>();
-    for (const body of this.graphs()) for (const v of body.captures()) all.add(v);
+    for (const body of this.listGraphs()) for (const v of body.captures()) all.add(v);
     return all;
   }
 
   /** Everything the node reads: inputs and the captures of its bodies. */
   *reads(): Generator<Value> {
     for (const v of this.inputs) if (v) yield v;
-    yield* this.captures();
+    if (this.listGraphs().length > 0) yield* this.captures();
   }
 }
 

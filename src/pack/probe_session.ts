@@ -6,6 +6,7 @@ import { serializeModel } from "../serde/index.js";
 import { UserError, must } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
 import { freshDim, type Dim } from "../util/shape.js";
+import { partsOf } from "./probe_parts.js";
 import type { SizeAt } from "./probe_symbols.js";
 
 /** Nodes to be typed, and what they read: typed values, and constants. */
@@ -15,13 +16,27 @@ export interface Frame {
   readonly nodes: readonly Node[];
 }
 
-export type Shapes = ReadonlyMap<string, { dtype: DType; dims: readonly (number | null)[] | null }>;
+/** What the runtime knows of a value; null where it does not know the rank, or a size. */
+export interface Shape {
+  dtype: DType;
+  dims: readonly (number | null)[] | null;
+}
+export type Shapes = ReadonlyMap<string, Shape>;
 
 /** Weights above this many bytes are inputs of the probe: their values decide no shape. */
 const weightBytes = 4096;
 
-/** The shape of every value that the nodes of `frame` make, at one set of sizes. */
-export async function observe(model: Model, frame: Frame, sizeAt: SizeAt): Promise<Shapes> {
+/** The shape of every value that the nodes of `frame` make, at one set of sizes; `partNodes` as in `partsOf`. */
+export async function observe(model: Model, frame: Frame, sizeAt: SizeAt, partNodes?: number): Promise<Shapes> {
+  const seen = new Map<string, Shape>();
+  for (const part of partsOf(frame, seen, partNodes)) {
+    for (const [name, shape] of await observePart(model, part, seen, sizeAt)) seen.set(name, shape);
+  }
+  return seen;
+}
+
+/** What `frame` makes, whose inputs have the shapes in `seen`, or their types at the sizes of `sizeAt`. */
+async function observePart(model: Model, frame: Frame, seen: Shapes, sizeAt: SizeAt): Promise<Shapes> {
   // The runtime opens no graph without nodes.
   if (frame.nodes.length === 0) return new Map();
   const fixed = (d: Dim): Dim => sizeAt(d) ?? freshDim();
@@ -29,9 +44,14 @@ export async function observe(model: Model, frame: Frame, sizeAt: SizeAt): Promi
   const saved: [Value, Value["type"]][] = [];
   for (const input of frame.inputs) {
     graph.inputs.push(input);
-    if (input.type?.kind !== "tensor") continue;
-    saved.push([input, input.type]);
-    input.type = tensorType(input.type.dtype, input.type.shape && input.type.shape.map(fixed));
+    const known = seen.get(input.name);
+    if (known) {
+      saved.push([input, input.type]);
+      input.type = tensorType(known.dtype, known.dims && known.dims.map((d) => d ?? freshDim()));
+    } else if (input.type?.kind === "tensor") {
+      saved.push([input, input.type]);
+      input.type = tensorType(input.type.dtype, input.type.shape && input.type.shape.map(fixed));
+    }
   }
   for (const [value, tensor] of frame.initializers) {
     if (tensor.byteLength > weightBytes && value.type?.kind === "tensor" && value.type.dtype !== "string")
@@ -39,29 +59,18 @@ export async function observe(model: Model, frame: Frame, sizeAt: SizeAt): Promi
     else graph.initializers.set(value, tensor);
   }
   graph.nodes = [...frame.nodes];
-  const wanted: Value[] = [];
   for (const node of frame.nodes) {
     for (const o of node.outputs) {
       if (!o) continue;
-      if (isTensor(node, o)) wanted.push(o);
+      if (isTensor(node, o)) graph.outputs.push(o);
       saved.push([o, o.type]);
       o.type = null;
     }
   }
-  graph.outputs = [...wanted];
-  const shapeNames = new Map<string, string>();
-  wanted.forEach((v, i) => {
-    const shape = new Value(`probe::shape${i}`, null);
-    graph.nodes.push(new Node("Shape", [v], [shape]));
-    shapeNames.set(v.name, shape.name);
-  });
   try {
     const first = await open(model, graph);
-    const scalars = [...first]
-      .filter(([name, s]) => s.dims?.length === 0 && shapeNames.has(name))
-      .map(([name]) => name);
-    if (scalars.length === 0) return first;
-    return await tellScalars(model, graph, first, scalars, shapeNames);
+    const scalars = graph.outputs.filter((v) => first.get(v.name)?.dims?.length === 0);
+    return scalars.length === 0 ? first : await tellScalars(model, graph, first, scalars);
   } finally {
     for (const [value, type] of saved) value.type = type;
   }
@@ -72,22 +81,17 @@ const isTensor = (node: Node, output: Value): boolean =>
   !(node.domain === "" && sequenceOps.has(node.op)) && (output.type === null || output.type.kind === "tensor");
 
 /** An unknown rank reads as `[]`; its `Shape` has an unknown length, a scalar's has length 0. */
-async function tellScalars(
-  model: Model,
-  graph: Graph,
-  known: Shapes,
-  scalars: readonly string[],
-  shapeNames: ReadonlyMap<string, string>,
-): Promise<Shapes> {
-  const byName = new Map(graph.nodes.flatMap((n) => n.outputs.map((o) => [o?.name, o] as const)));
-  graph.outputs = scalars.map((s) => must(byName.get(shapeNames.get(s)), s));
+async function tellScalars(model: Model, graph: Graph, known: Shapes, scalars: readonly Value[]): Promise<Shapes> {
+  const nameOf = (i: number): string => `probe::shape${i}`;
+  graph.outputs = scalars.map((_, i) => new Value(nameOf(i), null));
+  scalars.forEach((v, i) => graph.nodes.push(new Node("Shape", [v], [must(graph.outputs[i], v.name)])));
   const lengths = await open(model, graph);
   const result = new Map(known);
-  for (const name of scalars) {
-    const length = lengths.get(shapeNames.get(name) ?? "")?.dims?.[0];
-    const entry = must(known.get(name), name);
-    result.set(name, { dtype: entry.dtype, dims: length === 0 ? [] : null });
-  }
+  scalars.forEach(({ name }, i) => {
+    const length = lengths.get(nameOf(i))?.dims?.[0];
+    const { dtype } = must(known.get(name), name);
+    result.set(name, { dtype, dims: length === 0 ? [] : null });
+  });
   return result;
 }
 
@@ -103,7 +107,7 @@ async function open(model: Model, graph: Graph): Promise<Shapes> {
   } catch (error) {
     throw new UserError(`ONNX Runtime refuses the model: ${(error as Error).message.replaceAll("\n", " ")}`);
   }
-  const shapes = new Map<string, { dtype: DType; dims: (number | null)[] | null }>();
+  const shapes = new Map<string, Shape>();
   for (const m of session.outputMetadata) {
     if (!m.isTensor) continue;
     const dims = m.shape.map((d) => (typeof d === "number" && d >= 0 ? d : null));

@@ -4,16 +4,19 @@ import { substitute } from "../ir/edit.js";
 import { attributeKey, Ids, tensorKey } from "./keys.js";
 import { graphsWithin, isPure } from "./pass.js";
 
+/** Parts end at a newline, which no part has in it. */
 function nodeKey(node: Node, ids: Ids): string {
-  return JSON.stringify([
-    node.domain,
-    node.op,
-    node.inputs.map((v) => ids.of(v)),
-    node.outputs.map((v) => v !== null),
-    Object.entries(node.attributes)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, a]) => [name, attributeKey(a, ids)]),
-  ]);
+  let key = `${node.domain}\n${node.op}\n`;
+  for (const v of node.inputs) key += `${ids.of(v)} `;
+  key += "\n";
+  for (const v of node.outputs) key += v ? "1" : "0";
+  const names = Object.keys(node.attributes);
+  if (names.length > 1) names.sort();
+  for (const name of names) {
+    const attribute = node.attributes[name];
+    if (attribute) key += `\n${name} ${attributeKey(attribute, ids)}`;
+  }
+  return key;
 }
 
 /**
@@ -44,7 +47,7 @@ function merge(graph: Graph): boolean {
   }
   const known = new Map<string, Node>();
   const kept = graph.nodes.filter((node) => {
-    node.inputs = node.inputs.map((v) => (v && map.get(v)) ?? v);
+    if (map.size > 0) node.inputs = node.inputs.map((v) => (v && map.get(v)) ?? v);
     if (!isPure(node)) return true;
     const key = nodeKey(node, ids);
     const first = known.get(key);

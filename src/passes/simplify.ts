@@ -13,16 +13,20 @@ const passes: readonly (readonly [string, Pass])[] = [
   ["dce", dce],
 ];
 
-/** Runs folding, common subexpressions and dead code until nothing changes; `after` is called after every pass. */
+/**
+ * Runs folding, common subexpressions and dead code until nothing changes; `after` is called after every pass. Where only dead
+ * code went, the others find nothing new.
+ */
 export function simplify(graph: Graph, after?: (graph: Graph, pass: string) => void): { modified: boolean } {
   let modified = false;
   for (let again = true; again;) {
     again = false;
     for (const [name, pass] of passes) {
-      again = pass(graph).modified || again;
+      const changed = pass(graph).modified;
+      modified ||= changed;
+      if (pass !== dce) again ||= changed;
       after?.(graph, name);
     }
-    modified ||= again;
   }
   return { modified };
 }

@@ -1,6 +1,6 @@
 import onnxProto from "onnx-proto";
 import protobuf from "protobufjs";
-import type { ModelProto } from "./proto.js";
+import type { Draft, GraphProto, ModelProto } from "./proto.js";
 
 /**
  * The wire schema of ONNX 1.22 (IR 13). onnx-proto stops at 1.10, and protobufjs 6 drops the fields that a schema does
@@ -172,7 +172,10 @@ message ModelProto {
 
 const root = protobuf.parse(schema, new protobuf.Root()).root.resolveAll();
 const modelType = root.lookupType("onnx.ModelProto");
+const graphType = root.lookupType("onnx.GraphProto");
 const tensorType = root.lookupType("onnx.TensorProto");
+/** Number of the field of a model that holds its graph. */
+const graphField = 7;
 
 export const AttributeType = onnxProto.onnx.AttributeProto.AttributeType;
 /** `TensorProto.data_location`. */
@@ -183,7 +186,28 @@ export const decodeModel = (bytes: Uint8Array): ModelProto =>
   // A Buffer reads strings natively; both give views.
   modelType.decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)) as unknown as ModelProto;
 
-export const encodeModel = (message: object): Uint8Array => modelType.encode(message).finish();
+/** Nodes, or types of values, to encode at once: the encoder holds an object a field, and more, until it is done. */
+const pieceSize = 4096;
+
+/** The fields of a graph in pieces: the bytes of messages one after another are those of one message with all their fields. */
+function* pieces({ node = [], valueInfo = [], ...rest }: Draft<GraphProto>): Generator<object> {
+  yield rest;
+  for (let i = 0; i < node.length; i += pieceSize) yield { node: node.slice(i, i + pieceSize) };
+  for (let i = 0; i < valueInfo.length; i += pieceSize) yield { valueInfo: valueInfo.slice(i, i + pieceSize) };
+}
+
+export function encodeModel({ graph, ...rest }: Draft<ModelProto>): Uint8Array {
+  const model = modelType.encode(rest).finish();
+  if (!graph) return model;
+  const bytes = Array.from(pieces(graph), (piece) => graphType.encode(piece).finish());
+  const length = bytes.reduce((n, b) => n + b.byteLength, 0);
+  const lengthDelimited = 2;
+  const start = protobuf.Writer.create()
+    .uint32((graphField << 3) | lengthDelimited)
+    .uint32(length)
+    .finish();
+  return Buffer.concat([model, start, ...bytes]);
+}
 
 /** A tensor's message, or fields to be appended to one: appended fields count as its own. */
 export const encodeTensor = (message: object): Uint8Array => tensorType.encode(message).finish();
