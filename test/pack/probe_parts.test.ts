@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { join } from "node:path";
 import { syntheticModel } from "../../scripts/bench/synthetic.js";
 import { upgrade } from "../../src/convert/index.js";
-import { newModel, tensorType, type Graph } from "../../src/ir/graph.js";
+import { newModel, type Graph } from "../../src/ir/graph.js";
 import { loadSource } from "../../src/pack/load.js";
 import { gradientGraph } from "../../src/pack/phases.js";
 import { partsOf } from "../../src/pack/probe_parts.js";
