@@ -49,10 +49,10 @@ class Contender:
         torch.manual_seed(options.seed)
         self.model = AutoModelForSequenceClassification.from_config(
             config, attn_implementation=attention, dtype=torch.float32
-        ).train()
+        ).train().to(options.device)
         batch = json.loads(options.batch.read_text(encoding="utf8"))
-        self.inputs = {name: torch.tensor(rows) for name, rows in batch["inputs"].items()}
-        self.labels = torch.tensor(batch["labels"])
+        self.inputs = {name: torch.tensor(rows, device=options.device) for name, rows in batch["inputs"].items()}
+        self.labels = torch.tensor(batch["labels"], device=options.device)
         names = [name for name, p in self.model.named_parameters()]
         # A pooler that the classification head does not read has no gradient.
         self.loss().backward()
@@ -147,6 +147,7 @@ def main() -> int:
     parser.add_argument("--optimizer", choices=["none", "sam", "curvsam"], required=True)
     parser.add_argument("--mode", choices=["eager", "compile"], required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

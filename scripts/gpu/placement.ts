@@ -41,6 +41,9 @@ export function addPlacement(into: Placement, more: Placement): void {
   }
 }
 
+export const nodesOn = (placement: Placement, side: "gpu" | "cpu"): number =>
+  Object.values(placement).reduce((n, counts) => n + counts[side], 0);
+
 type Create = (model: string | Uint8Array, options: InferenceSession.SessionOptions) => Promise<InferenceSession>;
 
 /**

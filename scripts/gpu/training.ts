@@ -22,7 +22,8 @@ export interface TrainingResult {
   placement: Placement;
 }
 
-const seed = 1;
+/** Of every run that is compared. */
+export const seed = 1;
 
 /** The vectors that a phase gives on the package's first weights, in one row. */
 async function vectorsOf(folder: string, provider: string, phase: string, batch: Feeds, kind: string) {
@@ -58,7 +59,13 @@ function relativeError(got: readonly Float32Array[] | null, expected: readonly F
   return Math.sqrt(difference / size);
 }
 
-async function lossesOf(folder: string, provider: string, steps: number, batches: readonly Feeds[]): Promise<number[]> {
+/** The losses of `steps` steps from the package's weights; NaN where one was skipped. */
+export async function lossesOf(
+  folder: string,
+  provider: string,
+  steps: number,
+  batches: readonly Feeds[],
+): Promise<number[]> {
   const engine = await Engine.open(folder, { provider, seed });
   const losses: number[] = [];
   for (let t = 0; t < steps; t++) {
@@ -68,6 +75,10 @@ async function lossesOf(folder: string, provider: string, steps: number, batches
   await engine.close();
   return losses;
 }
+
+/** Largest |ℓ − ℓ′|/|ℓ|; NaN where one is. */
+export const largestDifference = (got: readonly number[], expected: readonly number[]): number =>
+  Math.max(...expected.map((loss, t) => Math.abs((got[t] ?? NaN) - loss) / Math.abs(loss)));
 
 /** Trains the package in `folder` on the CPU and on `provider`, from the same weights on the same batches and random numbers. */
 export async function compareTraining(
@@ -86,7 +97,5 @@ export async function compareTraining(
   const hvpError = await errorOf("hvp", "hvp");
   const cpu = await lossesOf(folder, "cpu", steps, batches);
   const { value: gpu, placement } = await observed(() => lossesOf(folder, provider, steps, batches));
-  const errors = cpu.map((loss, t) => Math.abs((gpu[t] ?? NaN) - loss) / Math.abs(loss));
-  const lossError = errors.some(Number.isNaN) ? NaN : Math.max(...errors);
-  return { gradientError, hvpError, cpu, gpu, lossError, placement };
+  return { gradientError, hvpError, cpu, gpu, lossError: largestDifference(gpu, cpu), placement };
 }

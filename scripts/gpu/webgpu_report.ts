@@ -1,7 +1,7 @@
 import { formatNumber, markdownTable, type TableCell } from "../../src/report/table.js";
 import type { OptimizerName } from "./models.js";
 import type { SampleResult } from "./operator.js";
-import { addPlacement, type Placement } from "./placement.js";
+import { addPlacement, nodesOn, type Placement } from "./placement.js";
 import type { TrainingResult } from "./training.js";
 
 export interface OperatorResult {
@@ -37,9 +37,6 @@ function total(placements: readonly Placement[]): Placement {
 const sorted = (names: Iterable<string>): string[] => [...names].sort();
 const opsOn = (placement: Placement, side: "gpu" | "cpu"): string =>
   sorted(Object.keys(placement).filter((op) => (placement[op]?.[side] ?? 0) > 0)).join(", ");
-const nodesOn = (placement: Placement, side: "gpu" | "cpu"): number =>
-  Object.values(placement).reduce((n, counts) => n + counts[side], 0);
-
 function operatorRow({ op, samples }: OperatorResult): TableCell[] {
   const placement = total(samples.map((s) => s.placement));
   const errors = samples.flatMap(({ error }) => (error === null ? [] : [error]));
