@@ -7,7 +7,7 @@
  * the bounds; the table is then not written. `--only TEXT` checks the exports whose file names contain TEXT, and writes
  * nothing.
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { markdownTable, type TableCell } from "../src/report/table.js";
@@ -16,6 +16,7 @@ import { bounds } from "../test/support/derivatives.js";
 import { root } from "../test/support/root.js";
 import type { ExportFixture } from "../test/support/torch_fixtures.js";
 import { measure, readZoo, type ExportFailure, type Measurement, type ZooIndex } from "../test/support/zoo.js";
+import { sectionOf, withSection } from "./full_size_section.js";
 
 interface Family {
   model: string;
@@ -198,7 +199,8 @@ async function main(): Promise<number> {
   process.stdout.write(`${rows.size} exports as they must be\n`);
   if (values.only === undefined) {
     mkdirSync(dirname(values.out), { recursive: true });
-    writeFileSync(values.out, document(zoo, rows));
+    const kept = existsSync(values.out) ? sectionOf(readFileSync(values.out, "utf8")) : "";
+    writeFileSync(values.out, kept ? withSection(document(zoo, rows), kept) : document(zoo, rows));
   }
   return 0;
 }

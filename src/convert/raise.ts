@@ -4,7 +4,7 @@ import { Rewriter, type Converter, type Names } from "./rewriter.js";
 import { steps } from "./steps.js";
 
 /** Opsets that can be raised, or lowered, to the working opset. */
-export const oldestOpset = 7;
+export const oldestOpset = 6;
 export const newestOpset = 28;
 
 /** The opset of the default domain, checked; undefined where a model has nothing of that domain. */

@@ -1,4 +1,13 @@
-import { Node, Value, tensorType, type Attribute, type Attributes, type Graph, type Model } from "../ir/graph.js";
+import {
+  Node,
+  Value,
+  tensorType,
+  type Attribute,
+  type Attributes,
+  type Graph,
+  type Model,
+  type Type,
+} from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
 import { type DType, isFloat } from "../util/dtype.js";
 
@@ -75,6 +84,11 @@ export class Rewriter {
     const value = new Value(this.names.unique(this.nameOf(name)), tensorType(tensor.dtype, tensor.dims));
     this.graph.initializers.set(value, tensor);
     return value;
+  }
+
+  /** A value with a name of its own, for bodies. */
+  value(part: string, type: Type | null): Value {
+    return new Value(this.names.unique(this.nameOf(part)), type);
   }
 
   /** The constant that a value is, where an initializer of this graph or a Constant node says so. */

@@ -17,7 +17,8 @@ export const sequenceOps: ReadonlySet<string> = new Set([
 /**
  * Replaces sequences of which a graph only takes single elements by these elements, in place. A `SplitToSequence` by
  * sizes becomes a `Split`; one into chunks of equal size (how `torch.export` writes `chunk`) becomes a `Slice` per element
- * taken, because their number is not known; `SequenceConstruct` becomes its inputs. Sequences that are used in other
+ * taken, because their number is not known; `SequenceConstruct` becomes its inputs; the element of an optional becomes what it
+ * is made of. Sequences that are used in other
  * ways stay. Constants have to be initializers.
  */
 export function unpackSequences(model: Model): void {
@@ -29,6 +30,7 @@ function unpack(graph: Graph, names: Names): void {
   for (const node of graph.nodes) {
     for (const body of node.graphs()) unpack(body, names);
     for (const v of node.reads()) uses.set(v, [...(uses.get(v) ?? []), node]);
+    takeOptional(node);
   }
   const replaced = new Map<Node, Node[]>();
   const elements = new Map<Value, Value>();
@@ -65,6 +67,16 @@ function rename(graph: Graph, elements: ReadonlyMap<Value, Value>): void {
     const part = elements.get(output);
     if (part) graph.nodes.push(new Node("Identity", [part], [output], {}, {}, "", `${output.name}/Identity`));
   }
+}
+
+/** What is taken of an optional that is there, or of what was no optional at all, is the thing itself. */
+function takeOptional(node: Node): void {
+  if (node.domain !== "" || node.op !== "OptionalGetElement") return;
+  const given = node.input(0);
+  const inner = given.producer?.op === "Optional" ? given.producer.inputs[0] : null;
+  if (!inner && given.type?.kind !== "tensor") return;
+  node.op = "Identity";
+  node.inputs = [inner ?? given];
 }
 
 interface Parts {

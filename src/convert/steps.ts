@@ -1,8 +1,10 @@
 import { int, string } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
-import { UserError, check } from "../util/assert.js";
+import { check } from "../util/assert.js";
 import { normalizeAxis } from "../util/shape.js";
 import { legacy } from "./legacy.js";
+import { opset7 } from "./opset7.js";
+import { scanOfBatch } from "./scan8.js";
 import { setInput, withAttribute, without, type Converter } from "./rewriter.js";
 
 type Step = Readonly<Record<string, Converter>>;
@@ -20,12 +22,6 @@ const inTurn =
   (...converters: Converter[]): Converter =>
   (node, r) =>
     converters.forEach((c) => c(node, r));
-
-const refuse =
-  (why: string): Converter =>
-  (node) => {
-    throw new UserError(`${node.label}: ${why}`);
-  };
 
 /** Attribute `name`, where it is absent, takes what an older version of the operator meant. */
 const older =
@@ -151,12 +147,13 @@ const reductions = (names: readonly string[]): Step =>
 
 /** What changed at each opset, for nodes of the one before. */
 export const steps: ReadonlyMap<number, Step> = new Map<number, Step>([
+  [7, opset7],
   [
     9,
     {
       Upsample: upsampleScales,
       BatchNormalization: batchNormalizationSpatial,
-      Scan: refuse("the Scan of opset 8 has no form in later opsets; export the model at opset 9 or later"),
+      Scan: scanOfBatch,
     },
   ],
   [

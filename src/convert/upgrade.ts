@@ -23,7 +23,7 @@ function newestOf(graph: Graph): number {
  * Brings the model's default domain to opset 21, in place: nodes are rewritten to the form that means the same there,
  * in bodies too; functions are inlined first. Later operators that are written out once types are known stay, and the
  * model is then of their opset. Throws a UserError that names the first node without such a form, or the
- * opset where it is older than 7 or newer than what is known here.
+ * opset where it is older than 6 or newer than what is known here.
  */
 export function upgrade(model: Model): void {
   if (model.functions.length > 0) inlineFunctions(model);

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { check, invariant } from "../util/assert.js";
 import { byteLength, type DType } from "../util/dtype.js";
 import { readFully } from "../util/files.js";
-import { bfloatToNumber, halfToNumber } from "../util/half.js";
+import { bfloatToNumber, halfToNumber, numberToBfloat, numberToHalf } from "../util/half.js";
 import { sizeOf } from "../util/shape.js";
 
 /** Bytes that stay in a file until someone reads them. */
@@ -114,6 +114,10 @@ export class Tensor {
     if (dtype === "int64" || dtype === "uint64") {
       const type = dtype === "int64" ? BigInt64Array : BigUint64Array;
       const data = type.from(Array.from(values, (v) => BigInt(v)));
+      return new Tensor(dtype, dims, { bytes: new Uint8Array(data.buffer) });
+    }
+    if (dtype === "float16" || dtype === "bfloat16") {
+      const data = Uint16Array.from(values, dtype === "float16" ? numberToHalf : numberToBfloat);
       return new Tensor(dtype, dims, { bytes: new Uint8Array(data.buffer) });
     }
     check(dtype in arrays, `cannot make a ${dtype} tensor from numbers`);

@@ -63,6 +63,28 @@ describe("convert: sequences become the elements that are taken", () => {
     });
   }
 
+  it("and optionals what they are made of", async () => {
+    const graph = new Graph("g");
+    const x = new Value("x", tensorType("float32", [2, 5]));
+    const [optional, y, z] = ["optional", "y", "z"].map((name) => new Value(name, null)) as [Value, Value, Value];
+    graph.inputs.push(x);
+    graph.nodes.push(
+      new Node("Optional", [x], [optional], {}, {}, "", "make"),
+      new Node("OptionalGetElement", [optional], [y], {}, {}, "", "take"),
+      new Node("OptionalGetElement", [x], [z], {}, {}, "", "take a tensor"),
+    );
+    y.type = z.type = tensorType("float32", [2, 5]);
+    graph.outputs.push(y, z);
+    const model = newModel(graph);
+    unpackSequences(model);
+    expect(graph.nodes.slice(1).map((n) => [n.op, n.input(0).name])).to.deep.equal([
+      ["Identity", "x"],
+      ["Identity", "x"],
+    ]);
+    graph.nodes.shift();
+    expect(await runOnce(serializeModel(model), feeds)).to.deep.equal({ y: feeds.x, z: feeds.x });
+  });
+
   it("stay where the chunk counts from an end that is not known, or where more than elements is asked for", () => {
     const fromEnd = taking("SplitToSequence", scalar(2), { axis }, [-1]);
     const counted = taking("SplitToSequence", scalar(2), { axis }, [0]);

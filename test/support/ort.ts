@@ -1,5 +1,6 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import type { DType } from "../../src/util/dtype.js";
+import { halfToNumber, numberToHalf } from "../../src/util/half.js";
 import { array, type Array64 } from "../reference/array.js";
 
 const typed: Partial<Record<DType, (data: Float64Array) => OrtTensor["data"]>> = {
@@ -14,6 +15,7 @@ const typed: Partial<Record<DType, (data: Float64Array) => OrtTensor["data"]>> =
   int8: (d) => Int8Array.from(d),
   uint8: (d) => Uint8Array.from(d),
   bool: (d) => Uint8Array.from(d),
+  float16: (d) => Uint16Array.from(d, numberToHalf),
 };
 
 /** The tensor that the runtime takes for `x`. */
@@ -24,7 +26,8 @@ export function toRuntime(x: Array64): OrtTensor {
 }
 
 export function fromRuntime(t: OrtTensor): Array64 {
-  return array(t.type, t.dims, Float64Array.from(t.data as ArrayLike<number>, Number));
+  const numbers = Float64Array.from(t.data as ArrayLike<number>, Number);
+  return array(t.type, t.dims, t.type === "float16" ? numbers.map(halfToNumber) : numbers);
 }
 
 /** Opens a serialised model in the runtime, runs it once, and closes it. */
