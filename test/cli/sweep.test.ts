@@ -199,13 +199,14 @@ describe("curvsam sweep", function () {
   });
 
   it("stops at Ctrl-C with code 130, and goes on to the bits of a run that was not stopped", async () => {
-    write("stopped.yaml", { base: { epochs: 4 }, grid: { lr: [0.01] } });
+    write("stopped.yaml", { base: { epochs: 10 }, grid: { lr: [0.01] } });
     const runs = at("stopped");
     const stopped = await curvsam(["sweep", "stopped.yaml", "--threads", "1"], {
       cwd: folder.path,
       started: (child) => {
         const look = setInterval(() => {
-          const log = existsSync(runs) ? readdirSync(runs).map((name) => join(runs, name, "log.jsonl")) : [];
+          const names = existsSync(runs) ? readdirSync(runs).filter((name) => !name.startsWith(".")) : [];
+          const log = names.map((name) => join(runs, name, "log.jsonl"));
           if (!log[0] || !existsSync(log[0]) || !readFileSync(log[0], "utf8").includes('"event":"step"')) return;
           clearInterval(look);
           child.kill("SIGINT");
@@ -219,9 +220,9 @@ describe("curvsam sweep", function () {
     expect(readdirSync(join(runs, run, "checkpoints"))).to.have.lengthOf(1);
     expect(readFileSync(join(runs, run, "log.jsonl"), "utf8")).to.contain('"interrupted":true');
     expect((await sweep("stopped.yaml")).code).to.equal(0);
-    expect(lines("stopped/results.jsonl")[0]).to.include({ steps: 8 });
+    expect(lines("stopped/results.jsonl")[0]).to.include({ steps: 20 });
 
-    const options = { ...base, epochs: 4, lr: 0.01, seed: 0, threads: 1, output: "whole" };
+    const options = { ...base, epochs: 10, lr: 0.01, seed: 0, threads: 1, output: "whole" };
     const { package: from, ...flags } = options;
     const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
     expect((await curvsam(["train", from, ...args], { cwd: folder.path })).code).to.equal(0);
