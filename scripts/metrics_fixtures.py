@@ -37,7 +37,13 @@ def classes(name, labels, predicted):
 
 
 def scores(name, labels, values):
-    return {"name": name, "labels": [int(x) for x in labels], "scores": list(map(float, values)), "auc": number(metrics.roc_auc_score(labels, values))}
+    return {
+        "name": name,
+        "labels": [int(x) for x in labels],
+        "scores": list(map(float, values)),
+        "auc": number(metrics.roc_auc_score(labels, values)),
+        "ap": number(metrics.average_precision_score(labels, values)),
+    }
 
 
 def pairs(name, x, y):
@@ -49,6 +55,7 @@ def pairs(name, x, y):
         "pearson": number(stats.pearsonr(x, y)[0]),
         "spearman": number(stats.spearmanr(x, y)[0]),
         "mse": metrics.mean_squared_error(x, y),
+        "rmse": metrics.root_mean_squared_error(x, y),
     }
 
 

@@ -13,6 +13,9 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from transformers import T5Config, T5EncoderModel, ViTConfig, ViTForImageClassification, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from graph_networks import GcnLayer, GinLayer, SageLayer
+from residual_networks import ResNet, WideResNet
+
 Tensors = dict[str, torch.Tensor]
 Axes = dict[str, dict[int, str]]
 CLASSES = 3
@@ -47,89 +50,6 @@ class Images(Network):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)
-
-
-# Residual networks with CIFAR heads
-
-
-class BasicBlock(nn.Module):
-    """He et al. 2016: two convolutions, each before its batch norm, and a projection where the shape changes."""
-
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != width:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = torch.relu(self.bn1(self.conv1(x)))
-        return torch.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
-
-
-class ResNet(nn.Module):
-    """Four stages of basic blocks behind a 3x3 convolution, as for CIFAR; ResNet-18 has width 64 and two blocks a stage."""
-
-    def __init__(self, width: int, blocks: int, classes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        layers: list[nn.Module] = []
-        inputs = width
-        for stage in range(4):
-            for block in range(blocks):
-                outputs = width * 2**stage
-                layers.append(BasicBlock(inputs, outputs, 2 if stage > 0 and block == 0 else 1))
-                inputs = outputs
-        self.layers = nn.Sequential(*layers)
-        self.fc = nn.Linear(inputs, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.layers(torch.relu(self.bn1(self.conv1(x)))).mean((2, 3)))
-
-
-class WideBlock(nn.Module):
-    """Zagoruyko & Komodakis 2016: batch norm and ReLU before each convolution, dropout between the two."""
-
-    def __init__(self, inputs: int, width: int, stride: int, dropout: float) -> None:
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.dropout = nn.Dropout(dropout)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.shortcut = None
-        if stride != 1 or inputs != width:
-            self.shortcut = nn.Conv2d(inputs, width, 1, stride, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        active = torch.relu(self.bn1(x))
-        out = self.conv2(self.dropout(torch.relu(self.bn2(self.conv1(active)))))
-        return out + (x if self.shortcut is None else self.shortcut(active))
-
-
-class WideResNet(nn.Module):
-    """WRN-d-k: three stages of (d - 4) / 6 blocks, of widths base·k, 2·base·k and 4·base·k; WRN-28-10 has base 16."""
-
-    def __init__(self, depth: int, factor: int, base: int, classes: int, dropout: float) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, base, 3, 1, 1, bias=False)
-        layers: list[nn.Module] = []
-        inputs = base
-        for stage in range(3):
-            for block in range((depth - 4) // 6):
-                outputs = base * factor * 2**stage
-                layers.append(WideBlock(inputs, outputs, 2 if stage > 0 and block == 0 else 1, dropout))
-                inputs = outputs
-        self.layers = nn.Sequential(*layers)
-        self.bn = nn.BatchNorm2d(inputs)
-        self.fc = nn.Linear(inputs, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(torch.relu(self.bn(self.layers(self.conv(x)))).mean((2, 3)))
 
 
 class UNet(nn.Module):
@@ -240,58 +160,6 @@ def swin() -> Network:
         num_classes=CLASSES,
     )
     return Images(body, 16)
-
-
-# Graphs: nodes [nodes, features], directed edges [2, edges] from the first row to the second
-
-
-def gather_sum(values: torch.Tensor, edges: torch.Tensor, nodes: int) -> torch.Tensor:
-    """Σ over the edges into each node of the values that they carry."""
-    index = edges[1].unsqueeze(-1).expand_as(values)
-    return values.new_zeros(nodes, values.shape[1]).scatter_add(0, index, values)
-
-
-class GcnLayer(nn.Module):
-    """Kipf & Welling 2017: D^-1/2 (A + I) D^-1/2 X W + b."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.lin = nn.Linear(inputs, outputs, bias=False)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        ones = torch.ones_like(edges[1], dtype=x.dtype).unsqueeze(-1)
-        root = (gather_sum(ones, edges, x.shape[0]) + 1).pow(-0.5)
-        h = self.lin(x) * root
-        return root * (gather_sum(h[edges[0]], edges, x.shape[0]) + h) + self.bias
-
-
-class GinLayer(nn.Module):
-    """Xu et al. 2019: MLP((1 + ε) x + Σ of the neighbours), ε learned, batch norm in the MLP."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.eps = nn.Parameter(torch.zeros(1))
-        self.nn = nn.Sequential(
-            nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Linear(outputs, outputs)
-        )
-
-    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        return self.nn((1 + self.eps) * x + gather_sum(x[edges[0]], edges, x.shape[0]))
-
-
-class SageLayer(nn.Module):
-    """Hamilton et al. 2017: W₁ mean of the neighbours + W₂ x."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.lin_l = nn.Linear(inputs, outputs)
-        self.lin_r = nn.Linear(inputs, outputs, bias=False)
-
-    def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-        ones = torch.ones_like(edges[1], dtype=x.dtype).unsqueeze(-1)
-        count = gather_sum(ones, edges, x.shape[0]).clamp(min=1)
-        return self.lin_l(gather_sum(x[edges[0]], edges, x.shape[0]) / count) + self.lin_r(x)
 
 
 class GraphNetwork(Network):

@@ -93,9 +93,9 @@ export type { Labels, LabelSpec } from "./data/labels.js";
 export type { TableFormat } from "./data/cells.js";
 export type { TableOptions } from "./data/table.js";
 export { Tokenizer, type Encoded, type TokenizerOptions } from "./data/tokenizer.js";
-export { TextBatches, type InputSpec, type TextBatchOptions } from "./data/text_batches.js";
+export { TextBatches, type TextBatchOptions } from "./data/text_batches.js";
 export type { SamplerOptions } from "./data/sampler.js";
-export type { Batch, BatchSource, Feed, FeedData } from "./data/batch.js";
+export type { Batch, BatchSource, Feed, FeedData, InputSpec } from "./data/batch.js";
 export type { JsonValue } from "./util/json.js";
 
 export { UserError } from "./util/assert.js";

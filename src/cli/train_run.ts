@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import type { BatchSource } from "../data/batch.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
@@ -70,6 +71,8 @@ export function addTrainOptions(command: Command, { batchSize = 16 } = {}): Comm
 export interface TrainData {
   train: BatchSource;
   evaluation?: Evaluation | undefined;
+  /** What the best checkpoint is measured on at the end. */
+  test?: Evaluation | undefined;
   /** The training data in the order of its examples and unchanged: what sharpness is measured on. */
   measured: BatchSource;
   /** Names of the classes, where there are any. */
@@ -146,8 +149,14 @@ export async function trainPackage(
       ],
     });
     await runtime.saveWeights(run.weights);
-    if (flags.json) context.printJson({ run: run.path, weights: run.weights, ...(init && { init }), ...result });
-    else for (const line of closing(result, run.weights)) context.print(line);
+    const test = data.test && !result.interrupted ? await testBest(runtime, data.test, run, result, context) : null;
+    if (flags.json) {
+      const { path, weights } = run;
+      context.printJson({ run: path, weights, ...(init && { init }), ...result, ...(data.test && { test }) });
+    } else {
+      if (test) context.print(`test, at step ${test.step}: ${summaryText(test)}`);
+      for (const line of closing(result, run.weights)) context.print(line);
+    }
   } catch (error) {
     if (isNew) run.discardUnused();
     throw error;
@@ -156,6 +165,23 @@ export async function trainPackage(
     await data?.close?.();
     await runtime.close();
   }
+}
+
+/** Measures the run's best checkpoint, or where evaluations ranked none, the last weights; null where the user stopped it. */
+async function testBest(
+  runtime: PackageRuntime,
+  test: Evaluation,
+  run: RunFolder,
+  { best, step }: FitResult,
+  { signal }: Context,
+): Promise<(EvaluationSummary & { step: number }) | null> {
+  const [{ loadWeights, weightsAt }, { evaluateAll }] = await Promise.all([
+    import("./run.js"),
+    import("../train/evaluate.js"),
+  ]);
+  if (best) await loadWeights(runtime, await weightsAt(join(run.checkpoints, `checkpoint-${best.step}`)));
+  const summary = await evaluateAll(runtime, test, signal);
+  return summary && { step: best?.step ?? step, ...summary };
 }
 
 function refuseIdle({ init, initSkip, resume }: TrainFlags): void {

@@ -1,7 +1,15 @@
 import type { DType } from "../util/dtype.js";
 import type { JsonValue } from "../util/json.js";
+import type { Shape } from "../util/shape.js";
 
 export type FeedData = BigInt64Array | Float32Array | Float64Array | Int32Array | Uint8Array;
+
+/** An input of the model, as a package's manifest lists it. `source`: the source model's name where it was renamed. */
+export interface InputSpec {
+  dtype: DType;
+  shape: Shape;
+  source?: string | undefined;
+}
 
 /** A dense tensor on its way into a graph: `data` holds the elements of `dims` in row-major order. */
 export interface Feed {

@@ -2,18 +2,12 @@ import { check } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
 import type { JsonValue } from "../util/json.js";
 import type { Shape } from "../util/shape.js";
-import type { Batch, BatchSource, Feed, FeedData } from "./batch.js";
+import type { Batch, BatchSource, Feed, InputSpec } from "./batch.js";
 import type { Examples } from "./examples.js";
+import { makeFeed } from "./feed.js";
 import type { Labels } from "./labels.js";
 import { Sampler, type SamplerOptions } from "./sampler.js";
 import type { Encoded, Tokenizer } from "./tokenizer.js";
-
-/** An input of the model, as a package's manifest lists it. `source`: the source model's name where it was renamed. */
-export interface InputSpec {
-  dtype: DType;
-  shape: Shape;
-  source?: string | undefined;
-}
 
 export interface TextBatchOptions extends SamplerOptions {
   /** Pad to a multiple of this many tokens (default 1: to the longest text of the batch). */
@@ -24,27 +18,6 @@ export interface TextBatchOptions extends SamplerOptions {
 
 const roles = ["input_ids", "attention_mask", "token_type_ids"] as const;
 type Role = (typeof roles)[number];
-
-const makeData: Partial<Record<DType, (size: number) => FeedData>> = {
-  int64: (size) => new BigInt64Array(size),
-  int32: (size) => new Int32Array(size),
-  float32: (size) => new Float32Array(size),
-  float64: (size) => new Float64Array(size),
-  bool: (size) => new Uint8Array(size),
-};
-
-/** A tensor whose elements are the numbers that `fill` sets. */
-function makeFeed(
-  name: string,
-  dtype: DType,
-  dims: number[],
-  fill: (set: (index: number, value: number) => void) => void,
-): Feed {
-  const data = makeData[dtype]?.(dims.reduce((n, d) => n * d, 1));
-  check(data !== undefined, `input "${name}" is ${dtype}; text data fills int64, int32, float32, float64 and bool`);
-  fill(data instanceof BigInt64Array ? (i, value) => (data[i] = BigInt(value)) : (i, value) => (data[i] = value));
-  return { dtype, dims, data };
-}
 
 /** The number of tokens at which the inputs fix every sequence, or null where it is free: a limit for the tokenizer. */
 export function fixedSequenceLength(inputs: Readonly<Record<string, InputSpec>>): number | null {

@@ -162,6 +162,29 @@ export function rocAuc(scores: Values, labels: Values, positive = 1): number {
   return (rankSum - (count * (count + 1)) / 2) / (count * others);
 }
 
+/**
+ * Average precision: Σₙ (Rₙ − Rₙ₋₁) Pₙ over the thresholds n, highest first, with precision P and recall R of class `positive`; equal
+ * scores share a threshold. NaN where no example is of that class, or a score is NaN. As scikit-learn's `average_precision_score`.
+ */
+export function averagePrecision(scores: Values, labels: Values, positive = 1): number {
+  sameLength(scores, labels);
+  if (hasNaN(scores)) return NaN;
+  const order = Array.from(indexes(scores)).sort((a, b) => get(scores, b) - get(scores, a));
+  let sum = 0;
+  let found = 0;
+  for (let start = 0; start < order.length;) {
+    let end = start;
+    let hits = 0;
+    for (; end < order.length && scores[order[end] ?? 0] === scores[order[start] ?? 0]; end++) {
+      if (labels[order[end] ?? 0] === positive) hits++;
+    }
+    found += hits;
+    sum += (hits * found) / end;
+    start = end;
+  }
+  return sum / found;
+}
+
 /** Mean squared error. */
 export function meanSquaredError(predicted: Values, targets: Values): number {
   sameLength(predicted, targets);
@@ -169,6 +192,10 @@ export function meanSquaredError(predicted: Values, targets: Values): number {
   for (const i of indexes(targets)) sum += (get(predicted, i) - get(targets, i)) ** 2;
   return sum / targets.length;
 }
+
+/** Root of the mean squared error. */
+export const rootMeanSquaredError = (predicted: Values, targets: Values): number =>
+  Math.sqrt(meanSquaredError(predicted, targets));
 
 /** Σ sums / Σ weights: the mean loss over batches of which each gives its summed loss and its weight. */
 export function meanLoss(batches: Iterable<{ sum: number; weight: number }>): number {

@@ -1,14 +1,9 @@
 import { expect } from "chai";
 import { join } from "node:path";
-import type { Batch, BatchSource, Feed } from "../../src/data/batch.js";
+import type { Batch, BatchSource, Feed, InputSpec } from "../../src/data/batch.js";
 import type { Examples } from "../../src/data/examples.js";
 import { Sampler, type SamplerOptions } from "../../src/data/sampler.js";
-import {
-  fixedSequenceLength,
-  TextBatches,
-  type InputSpec,
-  type TextBatchOptions,
-} from "../../src/data/text_batches.js";
+import { fixedSequenceLength, TextBatches, type TextBatchOptions } from "../../src/data/text_batches.js";
 import { Tokenizer } from "../../src/data/tokenizer.js";
 import type { JsonValue } from "../../src/util/json.js";
 import { rejects } from "../support/rejects.js";

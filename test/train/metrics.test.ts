@@ -15,8 +15,16 @@ interface Fixtures {
     micro: number;
     matthews: number;
   }[];
-  scores: { name: string; labels: number[]; scores: number[]; auc: number }[];
-  pairs: { name: string; x: number[]; y: number[]; pearson: number | null; spearman: number | null; mse: number }[];
+  scores: { name: string; labels: number[]; scores: number[]; auc: number; ap: number }[];
+  pairs: {
+    name: string;
+    x: number[];
+    y: number[];
+    pearson: number | null;
+    spearman: number | null;
+    mse: number;
+    rmse: number;
+  }[];
 }
 
 const fixtures = JSON.parse(readFileSync(join(root, "test", "fixtures", "metrics.json"), "utf8")) as Fixtures;
@@ -36,20 +44,26 @@ describe("metrics", () => {
       same(metrics.matthews(predicted, labels), expected.matthews);
     });
   }
-  for (const { name, labels, scores, auc } of fixtures.scores) {
-    it(`equal scikit-learn's on scores: ${name}`, () => same(metrics.rocAuc(scores, labels), auc));
+  for (const { name, labels, scores, auc, ap } of fixtures.scores) {
+    it(`equal scikit-learn's on scores: ${name}`, () => {
+      same(metrics.rocAuc(scores, labels), auc);
+      same(metrics.averagePrecision(scores, labels), ap);
+    });
   }
   for (const { name, x, y, ...expected } of fixtures.pairs) {
     it(`equal SciPy's on pairs: ${name}`, () => {
       same(metrics.pearson(x, y), expected.pearson, name === "far from zero" ? 1e-9 : 1e-12);
       same(metrics.spearman(x, y), expected.spearman);
       same(metrics.meanSquaredError(x, y), expected.mse);
+      same(metrics.rootMeanSquaredError(x, y), expected.rmse);
     });
   }
 
   it("say NaN where a measure is undefined", () => {
     expect(metrics.rocAuc([0.1, 0.2], [1, 1])).to.be.NaN;
     expect(metrics.rocAuc([0.1, NaN], [0, 1])).to.be.NaN;
+    expect(metrics.averagePrecision([0.1, 0.2], [0, 0])).to.be.NaN;
+    expect(metrics.averagePrecision([0.1, NaN], [0, 1])).to.be.NaN;
     expect(metrics.spearman([1, NaN, 3], [1, 2, 3])).to.be.NaN;
     expect(metrics.pearson([1, NaN, 3], [1, 2, 3])).to.be.NaN;
     expect(() => metrics.accuracy([], [])).to.throw(/no examples/);

@@ -5,6 +5,7 @@ import { command as diff_ } from "./diff.js";
 import { command as eval_ } from "./eval.js";
 import { command as export_ } from "./export.js";
 import { command as glue_ } from "./glue.js";
+import { command as graph_ } from "./graph.js";
 import { command as inspect_ } from "./inspect.js";
 import { command as optimizers_ } from "./optimizers.js";
 import { command as patch_ } from "./patch.js";
@@ -14,4 +15,4 @@ import { command as sweep_ } from "./sweep.js";
 import { command as train_ } from "./train.js";
 
 /** Every command, in alphabetical order. */
-export const commands: readonly CommandBuilder[] = [check_, diff_, eval_, export_, glue_, inspect_, optimizers_, patch_, report_, sharpness_, sweep_, train_];
+export const commands: readonly CommandBuilder[] = [check_, diff_, eval_, export_, glue_, graph_, inspect_, optimizers_, patch_, report_, sharpness_, sweep_, train_];
