@@ -8,7 +8,7 @@ import { largestMessage } from "./load.js";
 import type { Draft, TensorProto } from "./proto.js";
 import { DataLocation, encodeModel } from "./schema.js";
 import { inline, type Place } from "./tensors.js";
-import { writeModel } from "./write.js";
+import { writeMainGraph, writeModel } from "./write.js";
 
 /** Initializers above this total go to a data file. */
 const inlineLimit = 1.5e9;
@@ -31,7 +31,7 @@ export function serializeModel(model: Model): Uint8Array {
     total < largestMessage,
     `the model holds ${total} bytes of weights and one ONNX file at most 2 GB; save it with external data`,
   );
-  return encodeModel(writeModel(model));
+  return encodeModel(writeModel(model), writeMainGraph(model));
 }
 
 /** Copies a tensor's bytes to `fd`, those in a file piece by piece. */
@@ -109,7 +109,7 @@ export function saveModel(model: Model, file: string, options: { external?: bool
     let bytes: Uint8Array | undefined;
     if (external) {
       write(data, (fd) => {
-        bytes = encodeModel(writeModel(model, appendTo(fd, basename(data))));
+        bytes = encodeModel(writeModel(model), writeMainGraph(model, appendTo(fd, basename(data))));
       });
     }
     write(file, (fd) => writeAll(fd, bytes ?? serializeModel(model)));

@@ -186,27 +186,20 @@ export const decodeModel = (bytes: Uint8Array): ModelProto =>
   // A Buffer reads strings natively; both give views.
   modelType.decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)) as unknown as ModelProto;
 
-/** Nodes, or types of values, to encode at once: the encoder holds an object a field, and more, until it is done. */
-const pieceSize = 4096;
-
-/** The fields of a graph in pieces: the bytes of messages one after another are those of one message with all their fields. */
-function* pieces({ node = [], valueInfo = [], ...rest }: Draft<GraphProto>): Generator<object> {
-  yield rest;
-  for (let i = 0; i < node.length; i += pieceSize) yield { node: node.slice(i, i + pieceSize) };
-  for (let i = 0; i < valueInfo.length; i += pieceSize) yield { valueInfo: valueInfo.slice(i, i + pieceSize) };
-}
-
-export function encodeModel({ graph, ...rest }: Draft<ModelProto>): Uint8Array {
-  const model = modelType.encode(rest).finish();
-  if (!graph) return model;
-  const bytes = Array.from(pieces(graph), (piece) => graphType.encode(piece).finish());
-  const length = bytes.reduce((n, b) => n + b.byteLength, 0);
+/**
+ * The bytes of a model. `graph`: pieces of its graph, in place of one in the message; the bytes of messages one after another
+ * are those of one message with all their fields, and the encoder holds several objects a field until a piece is done.
+ */
+export function encodeModel(message: Draft<ModelProto>, graph: Iterable<Draft<GraphProto>> = []): Uint8Array {
+  const model = modelType.encode(message).finish();
+  const pieces = Array.from(graph, (piece) => graphType.encode(piece).finish());
+  if (pieces.length === 0) return model;
   const lengthDelimited = 2;
   const start = protobuf.Writer.create()
     .uint32((graphField << 3) | lengthDelimited)
-    .uint32(length)
+    .uint32(pieces.reduce((n, piece) => n + piece.byteLength, 0))
     .finish();
-  return Buffer.concat([model, start, ...bytes]);
+  return Buffer.concat([model, start, ...pieces]);
 }
 
 /** A tensor's message, or fields to be appended to one: appended fields count as its own. */

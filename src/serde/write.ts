@@ -80,28 +80,53 @@ function writeNode(node: Node, names: Names): Draft<NodeProto> {
 }
 
 /** Types of the values in between: what is neither an input, an output nor a constant. */
-function writeInfos(graph: Graph, names: Names): Draft<ValueInfoProto>[] {
-  const outputs = new Set(graph.outputs);
-  return graph.nodes.flatMap((n) =>
+function writeInfos(
+  graph: Graph,
+  names: Names,
+  nodes: readonly Node[] = graph.nodes,
+  outputs: ReadonlySet<Value> = new Set(graph.outputs),
+): Draft<ValueInfoProto>[] {
+  return nodes.flatMap((n) =>
     n.outputs.filter((v) => v !== null && !outputs.has(v) && isDescribed(v)).map((v) => writeInfo(v as Value, names)),
   );
 }
 
-function writeGraph(graph: Graph, names: Names, place: Place, inputs = graph.inputs): Draft<GraphProto> {
+/** A graph without its nodes; names its values. */
+function writeFrame(graph: Graph, names: Names, place: Place, inputs = graph.inputs): Draft<GraphProto> {
   names.enter(graph);
   const extra = graph.extra as GraphExtra | undefined;
   return {
     name: graph.name,
-    node: graph.nodes.map((n) => writeNode(n, names)),
     initializer: Array.from(graph.initializers, ([v, t]) => writeTensor(t, names.at(v), place)),
     sparseInitializer: Array.from(graph.sparseInitializers, ([v, s]) => writeSparse(s, names.at(v))),
     input: inputs.map((v) => writeInfo(v, names)),
     output: graph.outputs.map((v) => writeInfo(v, names)),
-    valueInfo: writeInfos(graph, names),
     ...(graph.doc && { docString: graph.doc }),
     ...(graph.metadata.size > 0 && { metadataProps: toEntries(graph.metadata) }),
     ...(extra && { quantizationAnnotation: extra.quantizationAnnotation }),
   };
+}
+
+const writeGraph = (graph: Graph, names: Names, place: Place): Draft<GraphProto> => ({
+  ...writeFrame(graph, names, place),
+  node: graph.nodes.map((n) => writeNode(n, names)),
+  valueInfo: writeInfos(graph, names),
+});
+
+/** Nodes to a piece. */
+const pieceSize = 4096;
+
+/** The message of the model's graph in pieces, each made when it is asked for: `place` says where the elements of initializers go. */
+export function* writeMainGraph({ graph, irVersion }: Model, place: Place = inline): Generator<Draft<GraphProto>> {
+  const names = new Names();
+  // Before IR 4 every initializer has to be an input as well.
+  const defaults = irVersion < 4 ? [...graph.initializers.keys(), ...graph.sparseInitializers.keys()] : [];
+  yield writeFrame(graph, names, place, [...new Set([...graph.inputs, ...defaults])]);
+  const outputs = new Set(graph.outputs);
+  for (let i = 0; i < graph.nodes.length; i += pieceSize) {
+    const nodes = graph.nodes.slice(i, i + pieceSize);
+    yield { node: nodes.map((n) => writeNode(n, names)), valueInfo: writeInfos(graph, names, nodes, outputs) };
+  }
 }
 
 const writeOpsets = (opsets: ReadonlyMap<string, number>): { domain: string; version: number }[] =>
@@ -133,12 +158,9 @@ function writeFunction(f: FunctionDef): Draft<FunctionProto> {
   };
 }
 
-/** The message of `model`; `place` says where the elements of the main graph's initializers go. */
-export function writeModel(model: Model, place: Place = inline): Draft<ModelProto> {
-  const { graph } = model;
+/** The message of `model` without its graph. */
+export function writeModel(model: Model): Draft<ModelProto> {
   const extra = model.extra as ModelExtra | undefined;
-  // Before IR 4 every initializer has to be an input as well.
-  const defaults = model.irVersion < 4 ? [...graph.initializers.keys(), ...graph.sparseInitializers.keys()] : [];
   return {
     irVersion: model.irVersion,
     opsetImport: writeOpsets(model.opsets),
@@ -147,7 +169,6 @@ export function writeModel(model: Model, place: Place = inline): Draft<ModelProt
     ...(model.domain && { domain: model.domain }),
     ...(model.modelVersion !== 0n && { modelVersion: toLong(model.modelVersion) }),
     ...(model.doc && { docString: model.doc }),
-    graph: writeGraph(graph, new Names(), place, [...new Set([...graph.inputs, ...defaults])]),
     functions: model.functions.map(writeFunction),
     metadataProps: toEntries(model.metadata),
     ...(extra && { trainingInfo: extra.trainingInfo, configuration: extra.configuration }),
