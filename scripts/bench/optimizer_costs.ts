@@ -114,7 +114,9 @@ interface Shares {
   own: number;
 }
 
-const chosen = contestants.filter(({ name }) => values.only === undefined || values.only.split(";").some((part) => name.includes(part)));
+const chosen = contestants.filter(
+  ({ name }) => values.only === undefined || values.only.split(";").some((part) => name.includes(part)),
+);
 check(chosen.length > 0, `--only: parts of ${contestants.map((c) => c.name).join(", ")} expected`);
 const file = join(root, "docs", "OPTIMIZER_COSTS.json");
 const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Costs) : { machine: "", costs: [] };
@@ -122,16 +124,16 @@ const sam = must(contestants[0], "SAM");
 for (const contestant of new Set([sam, ...chosen])) await prepare(contestant);
 const reference = await start(sam.name);
 for (let i = 0; i < 3; i++) await reference.ask("step");
-const found: Cost[] = [];
+const machine = `${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim() ?? "unknown"}; ${threads} threads; Node ${process.version}`;
+let costs = before.costs;
 for (const contestant of chosen) {
   const cost = await measure(contestant, reference);
   say(
     `${cost.name}: ${cost.milliseconds.toFixed(0)} ms, ${cost.ratio.toFixed(3)} of SAM, ${(100 * cost.share).toFixed(1)} % of it arithmetic`,
   );
-  found.push(cost);
+  // Written one by one: a run that is cut short keeps what it has.
+  costs = contestants.flatMap(({ name }) => [cost, ...costs].find((c) => c.name === name) ?? []);
+  writeFileSync(file, `${JSON.stringify({ machine, costs }, null, 1)}\n`);
+  writeFileSync(join(root, "docs", "OPTIMIZER_COSTS.md"), costsPage({ machine, costs }));
 }
 await reference.ask("end");
-const all = contestants.flatMap(({ name }) => [...found, ...before.costs].find((c) => c.name === name) ?? []);
-const machine = `${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim() ?? "unknown"}; ${threads} threads; Node ${process.version}`;
-writeFileSync(file, `${JSON.stringify({ machine, costs: all }, null, 1)}\n`);
-writeFileSync(join(root, "docs", "OPTIMIZER_COSTS.md"), costsPage({ machine, costs: all }));

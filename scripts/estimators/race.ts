@@ -49,7 +49,7 @@ const batchSize = 32;
 /** Unit vectors in one run. */
 const columns = 8;
 /** Parameters that the correlation is taken over: as many as this, drawn once. */
-const sampled = 1024;
+const sampled = 512;
 const loss = { kind: "cross-entropy" as const };
 
 /**
