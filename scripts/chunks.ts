@@ -54,7 +54,13 @@ async function measure(name: string, length: number, steps: number): Promise<Row
 function table(steps: number): string {
   const rows = Object.entries(optimizers).flatMap(([name, title]) => {
     const measured = lengths.map((length): Row => {
-      const args = [join(root, "build", "scripts", "chunks.js"), "--row", `${name}:${length}`, "--steps", String(steps)];
+      const args = [
+        join(root, "build", "scripts", "chunks.js"),
+        "--row",
+        `${name}:${length}`,
+        "--steps",
+        String(steps),
+      ];
       const row = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as Row;
       process.stderr.write(`${name}, ${length} in a run: ${row.ms.toFixed(0)} ms\n`);
       return row;

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { InferenceSession, env } from "onnxruntime-node";
 import { dce } from "../passes/dce.js";
 import { estimatedSizes } from "../passes/memory.js";
+import { recompute, recomputeKey } from "../passes/recompute.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { UserError } from "../util/assert.js";
@@ -11,12 +12,12 @@ import { makeFolder, onFile } from "../util/files.js";
 import { cpuForms } from "./forms.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
-const revision = 5;
+const revision = 6;
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
  * least memory at `sizes` of the dynamic dimensions. Open the returned file at level `disabled`: only there does the runtime
- * keep to the order. Files are kept in the folder `cache`, by the content of their source and the version of the runtime.
+ * keep to the order. A graph that asks for it computes activations anew (`passes/recompute.ts`). Files are kept in the folder `cache`, by the content of their source and the version of the runtime.
  *
  * The fusions are those of this machine's processor: the folder is not to be carried elsewhere.
  */
@@ -42,6 +43,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     saveModel(before, formed);
     await optimize(formed, optimized);
     const model = loadModel(optimized);
+    if (before.metadata.has(recomputeKey)) recompute(model.graph, estimatedSizes(model.graph, sizes));
     schedule(model.graph, estimatedSizes(model.graph, sizes));
     saveModel(model, ordered);
     onFile(file, "write", () => renameSync(ordered, file));

@@ -10,6 +10,7 @@ import type { SourceOptions } from "../frontend/source.js";
 import { newModel, type Graph } from "../ir/graph.js";
 import { checkHyper, compose, partsOf, type Optimizer } from "../optim/compose.js";
 import { withPreset, type PresetName } from "../optim/presets.js";
+import { recomputeKey } from "../passes/recompute.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, check, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
@@ -68,6 +69,11 @@ export interface PatchOptions {
   checkNames?: (names: readonly string[]) => void;
   /** Groups with hyper-parameters of their own; a parameter belongs to the first that matches, else to "default". */
   groups?: readonly { name: string; match: (name: string) => boolean; hyper: Record<string, number> }[];
+  /**
+   * Compute activations anew in backward passes instead of keeping them: less memory, one more forward pass. It is done where
+   * graphs are lowered, for the CPU provider: optimizers of other runtimes would undo it.
+   */
+  recompute?: boolean;
   /** Replace the folder where it exists. */
   force?: boolean;
 }
@@ -126,6 +132,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     for (const [name, graph] of emitGraphs(recipe)) {
       const model = newModel(graph);
       model.producer = { name: "curvsam", version };
+      if (options.recompute) model.metadata.set(recomputeKey, "segments");
       saveModel(model, join(temporary, `${name}.onnx`));
       graphs[name] = { file: `${name}.onnx`, nodes: graph.nodes.length };
     }

@@ -31,13 +31,14 @@ export function schedule(graph: Graph, sizeOf: SizeOf): { modified: boolean; bef
     return peak;
   };
   const asFiled = Float64Array.from({ length: size }, (_, i) => -i);
-  const starts = [asFiled, needOf(network, storage)].map((weight): Choice => ({
+  const starts = [asFiled, needOf(network, storage), depthOf(network)].map((weight): Choice => ({
     leaves: greedyLeaves(network, storage, weight),
     weight,
   }));
   const peaks = starts.map(attempt);
-  const first = starts[(peaks[1] ?? 0) < (peaks[0] ?? 0) ? 1 : 0];
-  if (first && size > 1) improve(network, first, Math.min(...peaks), attempt);
+  const lowest = Math.min(...peaks);
+  const first = starts[peaks.indexOf(lowest)];
+  if (first && size > 1) improve(network, first, lowest, attempt);
   const modified = best.peak < before;
   if (modified) reorder(graph, network, best.rank);
   return { modified, before, after: best.peak };
@@ -163,6 +164,18 @@ function needOf(network: Network, storage: Storage): Float64Array {
     weight[i] = own - (peak[i] ?? 0);
   }
   return weight;
+}
+
+/**
+ * Weights by which inputs go first that lie behind fewer nodes: where one node reads the gradients of all layers, as the norm
+ * of a gradient does, the last layer's are computed as the backward pass comes there, and not after it has gone all the way.
+ */
+function depthOf(network: Network): Float64Array {
+  const depth = new Float64Array(network.nodes.length);
+  network.needs.forEach((needs, i) => {
+    for (const p of needs) depth[i] = Math.max(depth[i] ?? 0, (depth[p] ?? 0) + 1);
+  });
+  return depth;
 }
 
 /** Leaves that a node reaches, as bits: one row of words a node. */

@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import type { Manifest } from "../format/manifest.js";
+import type { Model } from "../ir/graph.js";
 import { costOf, type Cost } from "../passes/cost.js";
 import { estimatedSizes } from "../passes/memory.js";
+import { recompute, recomputeKey } from "../passes/recompute.js";
 import { schedule } from "../passes/schedule.js";
 import { loadModel } from "../serde/index.js";
 import { check, must } from "../util/assert.js";
@@ -13,7 +15,7 @@ import { heldBytes } from "./memory.js";
 export interface PackageCosts {
   /** Sizes of the dynamic dimensions that this is for. */
   sizes: Record<string, number>;
-  /** The fused graphs of the schedule, their nodes ordered for memory as on the CPU provider. */
+  /** The fused graphs of the schedule, ordered for memory as on the CPU provider, with what they compute anew there. */
   graphs: Record<string, Cost>;
   /** Bytes of parameters and state, and of the second buffer of each that a step writes. */
   held: number;
@@ -46,12 +48,13 @@ export function packageCosts(
   const all = Object.fromEntries(names.map((name, i) => [name, sizes[name] ?? (i === 0 ? 16 : 64)]));
   const graphs = manifest.schedule.map(({ graph }) => {
     const model = loadModel(join(folder, must(manifest.graphs[graph], graph)));
-    return [graph, orderedCost(model.graph, new Map(Object.entries(all)))] as const;
+    return [graph, loweredCost(model, new Map(Object.entries(all)))] as const;
   });
   return { sizes: all, graphs: Object.fromEntries(graphs), held: heldBytes(manifest) };
 }
 
-function orderedCost(graph: Parameters<typeof costOf>[0], sizes: ReadonlyMap<string, number>): Cost {
+function loweredCost({ graph, metadata }: Model, sizes: ReadonlyMap<string, number>): Cost {
+  if (metadata.has(recomputeKey)) recompute(graph, estimatedSizes(graph, sizes));
   schedule(graph, estimatedSizes(graph, sizes));
   return costOf(graph, sizes);
 }

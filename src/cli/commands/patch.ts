@@ -32,6 +32,7 @@ interface Flags extends OptimizerFlags, ArtifactFlags {
   dropout?: number;
   dropoutAt?: string[];
   bnStats: "update" | "freeze";
+  recompute?: true;
   force?: true;
   json?: true;
 }
@@ -60,6 +61,7 @@ export const command: CommandBuilder = (context) => {
         .choices(["update", "freeze"])
         .default("update"),
     )
+    .option("--recompute", "compute activations anew in backward passes: less memory, more time (CPU)")
     .option("--no-decay <globs>", "no weight decay for these parameters", list)
     .option("--force", "replace the package that the folder holds")
     .option("--json", "print one JSON document")
@@ -81,6 +83,7 @@ export const command: CommandBuilder = (context) => {
         groups: patterns["no-decay"] ? withoutDecay(groups, globs(patterns["no-decay"])) : groups,
         ...trainModeOf(flags),
         batchNormStatistics: flags.bnStats,
+        ...(flags.recompute && { recompute: true }),
         checkNames: (names) => refuseUnmatched(patterns, names),
         ...(patterns.train && { train: globs(patterns.train) }),
         ...(patterns.freeze && { freeze: globs(patterns.freeze) }),
