@@ -58,3 +58,6 @@ export const cases = {
 } satisfies Record<string, Case>;
 
 export type CaseName = keyof typeof cases;
+
+/** Our steps in one run of the runtime, as `curvsam train` takes them. */
+export const chunk = 8;

@@ -19,7 +19,7 @@ import { patch } from "../../src/pack/patch.js";
 import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
 import { makeBatch } from "./batches.js";
-import { cases, type CaseName } from "./cases.js";
+import { cases, chunk, type CaseName } from "./cases.js";
 import { LineProcess, type Answer } from "./line_process.js";
 import { median, report, type Entry, type PatchResult, type Results } from "./report.js";
 
@@ -206,8 +206,8 @@ async function outsideShare({ work, threads, steps }: Options, ascent: string): 
   const runs = String((await child.ask("end"))["executor"])
     .split(",")
     .map(Number);
-  check(runs.length === walls.length, `${runs.length} runs in the profile of ${walls.length} steps`);
-  return 100 * median(walls.map((wall, i) => 1 - (runs[i] ?? 0) / wall).slice(warmUp));
+  check(runs.length === walls.length, `${runs.length} runs in the profile of ${walls.length}`);
+  return 100 * median(walls.map((wall, i) => 1 - (runs[i] ?? 0) / (wall * chunk)).slice(warmUp));
 }
 
 /** Patches the model in a process of its own, three times. */

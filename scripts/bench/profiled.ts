@@ -5,7 +5,8 @@ import { InferenceSession } from "onnxruntime-node";
 
 export interface ProfileEvent {
   name: string;
-  /** Microseconds. */
+  /** When it began, and how long it took, in microseconds. */
+  ts: number;
   dur: number;
 }
 
