@@ -20,7 +20,7 @@ export async function evaluatePackage(
   context: Context,
   folder: string,
   { data, run: named, weights: given, json, ...runtimeFlags }: EvaluateFlags,
-  open: (runtime: PackageRuntime, run: RunFolder) => Promise<Evaluation & { close?: () => Promise<void> }>,
+  open: (runtime: PackageRuntime, run: RunFolder) => Promise<Evaluation>,
 ): Promise<void> {
   const [{ RunFolder, loadWeights, weightsAt }, { PackageRuntime }, { evaluateAll }] = await Promise.all([
     import("./run.js"),
@@ -31,9 +31,8 @@ export async function evaluatePackage(
   const trained = run.weightsToTake(named !== undefined && given === undefined);
   const weights = given === undefined ? trained : await weightsAt(given);
   const runtime = await PackageRuntime.open(folder, runtimeOptions(runtimeFlags));
-  let evaluation: Awaited<ReturnType<typeof open>> | undefined;
   try {
-    evaluation = await open(runtime, run);
+    const evaluation = await open(runtime, run);
     if (weights !== undefined) await loadWeights(runtime, weights);
     const summary = await evaluateAll(runtime, evaluation, context.signal);
     if (!summary) return;
@@ -47,7 +46,6 @@ export async function evaluatePackage(
     const origin = weights ?? "the package's own weights";
     context.print(`${data}: ${counted(count, "example")}, ${origin}: ${metricsText({ loss, ...metrics })}`);
   } finally {
-    await evaluation?.close?.();
     await runtime.close();
   }
 }

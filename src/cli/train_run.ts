@@ -78,8 +78,6 @@ export interface TrainData {
   /** Names of the classes, where there are any. */
   classes?: readonly string[] | undefined;
   callbacks?: Callbacks | undefined;
-  /** Called at the end, also after an error. */
-  close?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -108,10 +106,9 @@ export async function trainPackage(
     seed: flags.seed,
     ...((flags.provider ?? "cpu") === "cpu" && { lowered: run.lowered }),
   });
-  let data: TrainData | undefined;
   let sharpness: Awaited<ReturnType<typeof openSharpness>> | undefined;
   try {
-    data = await open(runtime, run);
+    const data = await open(runtime, run);
     const init = flags.init === undefined ? undefined : await warmStart(runtime, flags.init, flags.initSkip);
     if (flags.init !== undefined && init && !flags.json) {
       for (const line of initLines(flags.init, init)) context.print(line);
@@ -162,7 +159,6 @@ export async function trainPackage(
     throw error;
   } finally {
     await sharpness?.close();
-    await data?.close?.();
     await runtime.close();
   }
 }
