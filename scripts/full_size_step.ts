@@ -10,7 +10,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SafetensorsFile } from "../src/format/safetensors.js";
@@ -102,12 +102,14 @@ async function measure(folder: string, name: string, title: string): Promise<Tab
   }
 }
 
-const section = (rows: readonly TableCell[][]): string => `${fullSize}
+const section = (rows: readonly TableCell[][], load: number): string => `${fullSize}
 
 Written by \`scripts/full_size_step.ts\`: exports in training mode, with weights drawn from a seed (none that are trained could be
 had here), and one batch of CIFAR-10's images, scaled up for ViT. CurvSAM over SGD, learning rate ${lr}; every step refreshes the
 curvature, by an exact Hessian-vector product over the whole batch. The loss after a step is the one that the second step finds on
 the same batch, with dropout drawn anew. ${threads} threads of ${cpus()[0]?.model.trim() ?? "an unknown processor"}, ONNX Runtime ${kernelsOf}; the first step opens the graph too.
+The load average over five minutes was ${load.toFixed(1)} on ${cpus().length} cores at the end: above the ${threads} threads, other work shared the
+machine, and times say little.
 
     python scripts/full_size_models.py --out full --images ../shared/data/cifar10/train.c10j
     npx tsc && node build/scripts/full_size_step.js full
@@ -146,7 +148,7 @@ async function main(): Promise<number> {
     process.stdout.write(`${rows.at(-1)?.join(", ") ?? ""}\n`);
   }
   const document = join(root, "docs", "MODELS.md");
-  writeFileSync(document, withSection(readFileSync(document, "utf8"), section(rows)));
+  writeFileSync(document, withSection(readFileSync(document, "utf8"), section(rows, loadavg()[1] ?? NaN)));
   return 0;
 }
 
