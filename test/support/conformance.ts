@@ -147,6 +147,8 @@ function cropped(loaded: Loaded): Loaded {
   if (!x || x.data.length <= 12000 || !/^(Conv|(Average|Lp|Max)Pool)$/.test(node.op)) return loaded;
   const [rows, channels] = node.op === "Conv" ? [2, Infinity] : [1, 2];
   const side = x.dims.length > 4 ? 12 : 24;
+  const kernel = node.ints("kernel_shape") ?? [];
+  if (kernel.some((size, i) => (size - 1) * (node.ints("dilations")?.[i] ?? 1) >= side)) return loaded;
   const dims = x.dims.map((d, i) => Math.min(d, [rows, channels][i] ?? side));
   const small = view(x, dims, stridesOf(x.dims));
   v.type = tensorType(x.dtype, dims);
