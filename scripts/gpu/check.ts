@@ -2,9 +2,9 @@
  * Holds packages on a GPU against the CPU, through onnxruntime-node: gradients, Hessian-vector products and training steps of
  * models/roberta-mini under AdamW, SAM and CurvSAM.
  *
- *     node build/scripts/gpu/check.js --provider cuda|dml|webgpu [--steps 20] [--work build/gpu]
+ *     node build/scripts/gpu/check.js --provider cuda|dml|webgpu [--steps 20] [--work build/gpu] [--prepare]
  *
- * The packages are made in the work folder where they are not there yet. Exits with 1 where something differs by too much.
+ * The packages are made in the work folder where they are not there yet; `--prepare` does no more. Exits with 1 where something differs by too much.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -27,12 +27,14 @@ async function main(): Promise<boolean> {
       provider: { type: "string", default: "cuda" },
       steps: { type: "string", default: "20" },
       work: { type: "string", default: join(root, "build", "gpu") },
+      prepare: { type: "boolean", default: false },
     },
   });
   const steps = Number(values.steps);
   check(Number.isInteger(steps) && steps > 0, `--steps: "${values.steps}"; a whole number from 1 on expected`);
-  await requireProvider(resolveOptions({ provider: values.provider }));
+  if (!values.prepare) await requireProvider(resolveOptions({ provider: values.provider }));
   if (!existsSync(join(values.work, "batches.json"))) await writeModels(values.work);
+  if (values.prepare) return true;
   const batches = readBatches(values.work);
   const rows = [];
   let agrees = true;
