@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
-import type { Value} from "../../src/ir/graph.js";
+import type { Value } from "../../src/ir/graph.js";
 import { int, ints, newModel, tensorType, type Graph } from "../../src/ir/graph.js";
 import { Tensor } from "../../src/ir/tensor.js";
 import { verify } from "../../src/ir/verify.js";

@@ -62,6 +62,7 @@ describe("training in runs of several steps", () => {
         ...(JSON.parse(readFileSync(join(path, "trainer.json"), "utf8")) as object),
         seconds: 0,
         logBytes: 0,
+        sha256: "",
       };
       return [checkpoint, state, readFileSync(join(path, "state.safetensors"), "base64")];
     });
