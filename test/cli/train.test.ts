@@ -316,7 +316,7 @@ describe("curvsam train, eval and export", function () {
     writeSafetensors(file, changed, tensors.metadata);
     // As checkpoints were before they had checksums.
     const trainer = join(checkpoint, "trainer.json");
-    writeFileSync(trainer, readFileSync(trainer, "utf8").replace(/,\n  "(stateSha256|sha256)": "\w+"/g, ""));
+    writeFileSync(trainer, readFileSync(trainer, "utf8").replace(/,\n {2}"(stateSha256|sha256)": "\w+"/g, ""));
     const { code, stderr } = await train("refused", "--resume", checkpoint);
     const measured = await curvsam(["eval", out, "--data", at("dev.tsv"), ...data, "--weights", checkpoint]);
     expect(measured.code).to.equal(1);
