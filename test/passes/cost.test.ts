@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import type { Value} from "../../src/ir/graph.js";
+import type { Value } from "../../src/ir/graph.js";
 import { int, string, tensorType, type Attributes } from "../../src/ir/graph.js";
 import { findSource } from "../../src/frontend/source.js";
 import { compose } from "../../src/optim/compose.js";
