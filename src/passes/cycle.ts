@@ -283,6 +283,6 @@ function prefixNames(graph: Graph, prefix: string): void {
       const shape = v.type.shape.map((d) => (typeof d === "string" ? prefix + d : d));
       v.type = tensorType(v.type.dtype, shape);
     }
-    for (const n of g.nodes) n.name = prefix + n.name;
+    for (const n of g.nodes) if (n.name !== "") n.name = prefix + n.name;
   }
 }

@@ -92,7 +92,7 @@ describe("models that cannot be trained are refused in one line that names the n
         product((p, g) => append(g, "Relu", "/relu", [p])),
         99,
       ),
-      "opset 99; 7 to 28 can be read",
+      "opset 99; 6 to 28 can be read",
     ));
 
   /** If over the product: itself, or what `other` makes of it. */
