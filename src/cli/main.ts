@@ -5,11 +5,17 @@ import { program } from "./program.js";
 
 const interruption = new AbortController();
 
-function interrupt(): void {
-  if (interruption.signal.aborted) process.exit(exitCodes.interrupted);
+const signals = ["SIGINT", "SIGTERM"] as const;
+
+function interrupt(signal: NodeJS.Signals): void {
+  if (interruption.signal.aborted) {
+    // The signal itself ends the process, as shells expect: an exit would tear the runtime down in the midst of a run.
+    for (const each of signals) process.removeAllListeners(each);
+    process.kill(process.pid, signal);
+  }
   interruption.abort();
 }
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, interrupt);
+for (const signal of signals) process.on(signal, interrupt);
 // A run whose sweep is gone saves and stops too.
 process.on("disconnect", () => interruption.abort());
 process.channel?.unref();

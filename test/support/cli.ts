@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { root } from "./root.js";
 
@@ -6,6 +7,7 @@ import { root } from "./root.js";
 export const main = join(root, "build", "src", "cli", "main.js");
 
 export interface CliResult {
+  /** As a shell has it: 128 and the signal's number for one that a signal ended. */
   code: number | null;
   stdout: string;
   stderr: string;
@@ -36,7 +38,9 @@ export function curvsam(
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    child.on("close", (code, signal) =>
+      resolve({ code: signal ? 128 + constants.signals[signal] : code, stdout, stderr }),
+    );
     options.started?.(child);
   });
 }
