@@ -21,18 +21,9 @@ import onnxruntime
 from onnxruntime.training import artifacts
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 
+from memory import peak_bytes, resident_bytes
+
 LR = 1e-4
-
-
-def peak_bytes() -> int:
-    for line in Path("/proc/self/status").read_text(encoding="utf8").splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="utf8").split()[1]) * 4096
 
 
 def make_artifacts(model: Path, folder: str) -> None:

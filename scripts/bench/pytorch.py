@@ -23,18 +23,9 @@ import torch.nn.functional as F
 from torch.func import functional_call, grad_and_value, jvp
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from memory import peak_bytes, resident_bytes
+
 LR, RHO, BETA, DELTA = 1e-4, 0.05, 0.9, 0.01
-
-
-def peak_bytes() -> int:
-    for line in Path("/proc/self/status").read_text(encoding="utf8").splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="utf8").split()[1]) * 4096
 
 
 def norm_of(tensors: list[torch.Tensor]) -> torch.Tensor:
