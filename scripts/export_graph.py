@@ -15,10 +15,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import onnx
 import torch
 
-from export_hf import ExportError, check_names, check_outputs, check_training_mode, export, in_evaluation_mode
+from export_hf import ExportError, export_network
 from graph_networks import ATOMS, BONDS, MoleculeGin, NodeGcn
 
 Tensors = dict[str, torch.Tensor]
@@ -79,17 +78,10 @@ def main() -> int:
         model = NodeGcn(options.features, options.width or 16, options.classes, options.dropout)
         traced, *others = (citations(n, options.features, n) for n in (6, 9, 13))
     try:
-        axes = AXES[options.network]
-        exported = export(model, traced, mode="train", axes=axes)
-        check_names(exported, model)
-        check_training_mode(exported, model, traced, "train")
-        worst = check_outputs(in_evaluation_mode(exported).SerializeToString(), model, others)
-        onnx.save(exported, options.out)
+        export_network(model, traced, others, AXES[options.network], options.out)
     except (ExportError, OSError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    count = sum(p.numel() for p in model.parameters())
-    print(f"{options.out}: {count:,} parameters, logits within {worst:.1e} of PyTorch's")
     return 0
 
 

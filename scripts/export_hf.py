@@ -447,6 +447,19 @@ def export_classifier(
     return target
 
 
+def export_network(
+    model: torch.nn.Module, traced: Inputs, others: list[Inputs], axes: dict[str, dict[int, str]], out: Path
+) -> None:
+    """Exports `model` in training mode, traced on `traced`, and checks it on the batches `others`; prints a line on that."""
+    exported = export(model, traced, mode="train", axes=axes)
+    check_names(exported, model)
+    check_training_mode(exported, model, traced, "train")
+    worst = check_outputs(in_evaluation_mode(exported).SerializeToString(), model, others)
+    onnx.save(exported, out)
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{out}: {count:,} parameters, logits within {worst:.1e} of PyTorch's")
+
+
 def save(model: onnx.ModelProto, file: Path) -> Path:
     """Writes the model; its weights go to `<file>.data` above 1.5 GB."""
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > EXTERNAL_ABOVE:

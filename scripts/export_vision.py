@@ -16,12 +16,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
 from transformers import ViTConfig, ViTForImageClassification
 
-from export_hf import ExportError, check_names, check_outputs, check_training_mode, export, in_evaluation_mode
+from export_hf import ExportError, export_network
 from residual_networks import ResNet, WideResNet
 
 
@@ -74,17 +73,10 @@ def main() -> int:
     draw = torch.Generator().manual_seed(1)
     traced, *others = ({"x": torch.randn(n, 3, options.size, options.size, generator=draw)} for n in (2, 1, 3))
     try:
-        model = build(options)
-        exported = export(model, traced, mode="train", axes={"x": {0: "batch"}})
-        check_names(exported, model)
-        check_training_mode(exported, model, traced, "train")
-        worst = check_outputs(in_evaluation_mode(exported).SerializeToString(), model, others)
-        onnx.save(exported, options.out)
+        export_network(build(options), traced, others, {"x": {0: "batch"}}, options.out)
     except (ExportError, OSError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    count = sum(p.numel() for p in model.parameters())
-    print(f"{options.out}: {count:,} parameters, logits within {worst:.1e} of PyTorch's")
     return 0
 
 

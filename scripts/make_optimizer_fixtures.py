@@ -14,7 +14,7 @@ from pathlib import Path
 
 import public_optimizers
 import torch
-from optimizer_fixture_net import TwoLayers, loss_of, matrices_only, plain, signs, two_pass
+from optimizer_fixture_net import TwoLayers, closure_for_gsam, loss_of, matrices_only, plain, signs, two_pass
 from pytorch_optimizer import GSAM, SAM, AdaHessian, LookSAM, ScalableShampoo, Shampoo
 
 KEPT = (1, 2, 10)
@@ -44,14 +44,7 @@ def gsam():
         return GSAM(net.parameters(), base, net, ConstantRadius(0.1), alpha=0.3)
 
     def step(net, optimizer, t):
-        def gradient():
-            optimizer.base_optimizer.zero_grad()
-            with torch.enable_grad():
-                loss = loss_of(net, t)
-            loss.backward()
-            return None, loss.detach()
-
-        optimizer.step(gradient)
+        optimizer.step(closure_for_gsam(net, optimizer, t))
 
     return make, step
 

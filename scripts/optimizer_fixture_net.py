@@ -70,6 +70,19 @@ def two_pass(make):
     return make, step
 
 
+def closure_for_gsam(net, optimizer, t):
+    """The closure that GSAM's packages take: it gives what a model would put out, and the loss."""
+
+    def gradient():
+        optimizer.base_optimizer.zero_grad()
+        with torch.enable_grad():
+            loss = loss_of(net, t)
+        loss.backward()
+        return None, loss.detach()
+
+    return gradient
+
+
 def matrices_only(make):
     """`make(groups)` for an optimizer that moves the matrices alone."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from optimizer_fixture_net import loss_of, signs, two_pass
+from optimizer_fixture_net import closure_for_gsam, loss_of, signs, two_pass
 
 # owner+name of a clone: the commit, and the file that holds the optimizer.
 SOURCES = {
@@ -88,14 +88,7 @@ def gsam(clones):
             group["lr"] = 0.1 - 0.01 * t
         optimizer.update_rho_t()
 
-        def gradient():
-            optimizer.base_optimizer.zero_grad()
-            with torch.enable_grad():
-                loss = loss_of(net, t)
-            loss.backward()
-            return None, loss.detach()
-
-        optimizer.step(gradient)
+        optimizer.step(closure_for_gsam(net, optimizer, t))
 
     return make, step
 

@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { loadModel } from "../src/serde/index.js";
-import { curvsam } from "./support/cli.js";
+import { runDocumented } from "./support/cli.js";
 import { root } from "./support/root.js";
 import { temporaryFolder } from "./support/temp.js";
 
@@ -39,14 +39,7 @@ describe("the README", function () {
   it("has commands that run in the order in which they stand", async () => {
     const lines = block("sh").trim().split("\n");
     expect(lines).to.have.lengthOf(7);
-    for (const line of lines) {
-      const [program, ...args] = line.split(" ");
-      expect(program).to.equal("curvsam");
-      const { code, stdout, stderr } = await curvsam(args, { cwd: folder.path });
-      expect(stderr, line).to.equal("");
-      expect(stdout, line).to.not.equal("");
-      expect(code, line).to.equal(0);
-    }
+    await runDocumented(lines, folder.path);
     expect(weights(at("finetuned.onnx"))).to.not.deep.equal(weights(at("model.onnx")));
   });
 

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { Tokenizer } from "../src/data/tokenizer.js";
 import { SafetensorsFile } from "../src/format/safetensors.js";
-import { curvsam } from "./support/cli.js";
+import { runDocumented } from "./support/cli.js";
 import { root } from "./support/root.js";
 import { temporaryFolder } from "./support/temp.js";
 
@@ -32,14 +32,7 @@ describe("the tutorial", function () {
   it("has commands that run in the order in which they stand", async () => {
     const commands = blocks("sh").flatMap((block) => block.trim().split("\n"));
     expect(commands).to.have.length(8);
-    for (const line of commands) {
-      const [program, ...args] = line.split(" ");
-      expect(program).to.equal("curvsam");
-      const { code, stdout, stderr } = await curvsam(args, { cwd: folder.path });
-      expect(stderr, line).to.equal("");
-      expect(stdout, line).to.not.equal("");
-      expect(code, line).to.equal(0);
-    }
+    await runDocumented(commands, folder.path);
     expect(readFileSync(at("report.html"), "utf8")).to.include("Confusion matrix");
     const names = SafetensorsFile.using(at("finetuned.safetensors"), (file) => [...file.entries.keys()]);
     expect(names).to.include("classifier.out_proj.weight");

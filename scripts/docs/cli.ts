@@ -1,17 +1,7 @@
 import type { Argument, Command, Option } from "commander";
-import type { Context } from "../../src/cli/context.js";
 import { program } from "../../src/cli/program.js";
 import { markdownTable } from "../../src/report/table.js";
-
-/** Help only: nothing is run, and nothing is printed. */
-const silent: Context = {
-  signal: new AbortController().signal,
-  interactive: false,
-  print: () => undefined,
-  printJson: () => undefined,
-  note: () => undefined,
-  fail: () => undefined,
-};
+import { silent } from "../../test/support/cli.js";
 
 const code = (text: string): string => `\`${text}\``;
 

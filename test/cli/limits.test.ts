@@ -45,6 +45,10 @@ describe("what a run can run into", function () {
       largestFile === undefined ? {} : { largestFile },
     );
 
+  /** The same for a shell, as one line; the run goes to `output`. */
+  const trainLine = (output: string, more: readonly string[]): string =>
+    [process.execPath, main, "train", at("out"), "--data", at("train.tsv"), "--output", output, ...more].join(" ");
+
   describe("a disk that is full", function () {
     if (process.platform === "win32") this.pending = true;
 
@@ -73,19 +77,7 @@ describe("what a run can run into", function () {
       if (spawnSync("unshare", [...mounts, `mount -t tmpfs none ${small}`]).status !== 0) this.skip();
       const options = ["--epochs", "4", "--save-every", "1", "--lr-schedule", "constant", "--keep", "9"];
       const args = [...["--threads", "1", "--batch-size", "2"], ...data, ...options];
-      const run = (more: string[]): string =>
-        [
-          process.execPath,
-          main,
-          "train",
-          at("out"),
-          "--data",
-          at("train.tsv"),
-          "--output",
-          join(small, "run"),
-          ...args,
-          ...more,
-        ].join(" ");
+      const run = (more: string[]): string => trainLine(join(small, "run"), [...args, ...more]);
       const { stdout, stderr, status } = spawnSync(
         "unshare",
         [
@@ -127,18 +119,7 @@ describe("what a run can run into", function () {
     mkdirSync(locked);
     const mounts = ["-rm", "sh", "-c"];
     if (spawnSync("unshare", [...mounts, `mount -t tmpfs none ${locked}`]).status !== 0) this.skip();
-    const run = [
-      process.execPath,
-      main,
-      "train",
-      at("out"),
-      "--data",
-      at("train.tsv"),
-      "--output",
-      join(locked, "run"),
-      ...data,
-    ];
-    const script = `mount -t tmpfs -o ro none ${locked}\n${run.join(" ")}`;
+    const script = `mount -t tmpfs -o ro none ${locked}\n${trainLine(join(locked, "run"), data)}`;
     const { status, stdout, stderr } = spawnSync("unshare", [...mounts, script], { encoding: "utf8" });
     refused(
       { code: status, stdout, stderr },

@@ -2,18 +2,9 @@ import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { commands } from "../../src/cli/commands/index.js";
-import type { Context } from "../../src/cli/context.js";
-import { curvsam } from "../support/cli.js";
+import { curvsam, silent } from "../support/cli.js";
 import { root } from "../support/root.js";
 
-const silent: Context = {
-  signal: new AbortController().signal,
-  interactive: false,
-  print: () => undefined,
-  printJson: () => undefined,
-  note: () => undefined,
-  fail: () => undefined,
-};
 const names = commands.map((build) => build(silent).name());
 
 /** Wrong usage: nothing on stdout, one line on stderr, exit code 2. */

@@ -1,10 +1,22 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { expect } from "chai";
+import type { Context } from "../../src/cli/context.js";
 import { root } from "./root.js";
 
 /** The built command line. */
 export const main = join(root, "build", "src", "cli", "main.js");
+
+/** A context for help only: nothing is run, and nothing is printed. */
+export const silent: Context = {
+  signal: new AbortController().signal,
+  interactive: false,
+  print: () => undefined,
+  printJson: () => undefined,
+  note: () => undefined,
+  fail: () => undefined,
+};
 
 export interface CliResult {
   /** As a shell has it: 128 and the signal's number for one that a signal ended. */
@@ -43,4 +55,16 @@ export function curvsam(
     );
     options.started?.(child);
   });
+}
+
+/** Runs commands as a document has them, in order: each succeeds, prints, and has nothing to say on stderr. */
+export async function runDocumented(lines: readonly string[], cwd: string): Promise<void> {
+  for (const line of lines) {
+    const [program, ...args] = line.split(" ");
+    expect(program).to.equal("curvsam");
+    const { code, stdout, stderr } = await curvsam(args, { cwd });
+    expect(stderr, line).to.equal("");
+    expect(stdout, line).to.not.equal("");
+    expect(code, line).to.equal(0);
+  }
 }
