@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { newModel } from "../../src/ir/graph.js";
 import { newBuilder } from "../../src/ops/builder.js";
 import { rules } from "../../src/ops/index.js";
+import type { OpName } from "../../src/ops/names.js";
 import type { OpRule, Sample } from "../../src/ops/rule.js";
 import { tidy } from "../../src/pack/tidy.js";
 import { resolveOptions } from "../../src/runtime/options.js";
@@ -81,7 +82,7 @@ async function compare(rule: OpRule, sample: Sample, file: string): Promise<Samp
 }
 
 const [op = ""] = process.argv.slice(2);
-const rule = (rules as unknown as Readonly<Record<string, OpRule | undefined>>)[op];
+const rule = Object.hasOwn(rules, op) ? rules[op as OpName] : undefined;
 check(rule, `no rule of an operator "${op}"`);
 const folder = mkdtempSync(join(tmpdir(), "curvsam-operator-"));
 try {

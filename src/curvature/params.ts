@@ -1,11 +1,10 @@
 import type { Value } from "../ir/graph.js";
 import * as e from "../ops/emit.js";
-import { sumSquares } from "../ops/emit.js";
 import type { RuleBuilder } from "../ops/rule.js";
 import { must } from "../util/assert.js";
 import type { Params } from "./measure.js";
 
-export { sumSquares };
+export { sumSquares } from "../ops/emit.js";
 
 /** The entry of every parameter, mapped. */
 export function mapParams(params: Params, f: (value: Value, name: string) => Value): Map<string, Value> {
@@ -36,7 +35,7 @@ export const dot = (b: RuleBuilder, x: Value, y: Value): Value => e.sumAll(b, e.
 export const globalNorm = (b: RuleBuilder, params: Params): Value =>
   e.sqrt(
     b,
-    sumOver(b, params, (x) => sumSquares(b, x)),
+    sumOver(b, params, (x) => e.sumSquares(b, x)),
   );
 
 /** Number of elements of all parameters. */

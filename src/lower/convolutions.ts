@@ -1,6 +1,6 @@
 import { Node, Value, int, ints, tensorType, type Attributes, type Graph } from "../ir/graph.js";
 import { Tensor } from "../ir/tensor.js";
-import { sizeOf, type Dim } from "../util/shape.js";
+import { isStatic, sizeOf } from "../util/shape.js";
 
 /** More positions than this make more products than they save. */
 const mostPositions = 32;
@@ -18,7 +18,7 @@ interface Geometry {
 
 /** What a convolution in float32 without groups does on its spatial axes; null where a size is not known. */
 function geometryOf(node: Node): Geometry | null {
-  const [input, kernel] = [node.input(0), node.input(1)].map((v) => (v.type ? v.shape?.slice(2) : undefined));
+  const [input, kernel] = [node.input(0), node.input(1)].map((v) => v.shape?.slice(2));
   if (!input || !kernel || !isStatic(input) || !isStatic(kernel) || node.input(0).dtype !== "float32") return null;
   if (node.int("group", 1) !== 1 || node.string("auto_pad", "NOTSET") !== "NOTSET") return null;
   const ones = kernel.map(() => 1);
@@ -30,8 +30,6 @@ function geometryOf(node: Node): Geometry | null {
     kernel,
   };
 }
-
-const isStatic = (dims: readonly Dim[]): dims is readonly number[] => dims.every((d) => typeof d === "number");
 
 /** Nodes that take the place of one, named after it. */
 class Replacement {
@@ -112,7 +110,7 @@ export function multiplyFewPositions(graph: Graph): { modified: boolean } {
 export function turnTransposedConvolutions(graph: Graph): { modified: boolean } {
   return replace(graph, "ConvTranspose", (node) => {
     const g = node.inputs.length === 2 && !node.ints("output_shape") ? geometryOf(node) : null;
-    const channels = node.input(1).type ? node.input(1).shape?.slice(0, 2) : undefined;
+    const channels = node.input(1).shape?.slice(0, 2);
     if (!g || !channels || !isStatic(channels) || g.strides.some((s) => s !== 1)) return null;
     if (node.ints("output_padding")?.some((p) => p !== 0) === true) return null;
     const size = sizeOf(g.kernel);

@@ -179,7 +179,7 @@ const fewElements = 4096;
 const usualSize = 64;
 
 function total(b: B, op: "ReduceSum" | "ReduceSumSquare", x: V): V {
-  const shape = x.type?.kind === "tensor" ? x.type.shape : null;
+  const { shape } = x;
   const size = sizeOf((shape ?? []).map((d) => (typeof d === "number" ? d : usualSize)));
   if (!shape || shape.length < 2 || size <= fewElements) return b.op(op, [x], { keepdims: int(0) });
   const within = shape.map((_, axis) => axis).slice(1);
