@@ -62,6 +62,7 @@ export interface GlueFlags {
   rho?: number;
   hyper?: Record<string, number>;
   threads?: number;
+  ignore_memory?: true;
   json?: true;
 }
 
@@ -145,7 +146,11 @@ class TaskRun {
     const { flags, task, folder } = this;
     const data = await this.dataFolder();
     const model = await this.openPackage();
-    const runtime = await PackageRuntime.open(model, { threads: flags.threads, seed: flags.seed });
+    const runtime = await PackageRuntime.open(model, {
+      threads: flags.threads,
+      seed: flags.seed,
+      ignoreMemory: flags.ignore_memory,
+    });
     try {
       const { manifest } = runtime;
       checkHead(manifest, task);

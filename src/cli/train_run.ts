@@ -43,6 +43,7 @@ export interface TrainFlags extends RuntimeFlags, HyperFlags, GoalFlags, Sharpne
   resume?: string | true;
   init?: string;
   initSkip?: string[];
+  ignoreMemory?: true;
   json?: true;
 }
 
@@ -64,6 +65,7 @@ export function addTrainOptions(command: Command, { batchSize = 16 } = {}): Comm
     .option("--resume [checkpoint]", "go on from the run's last checkpoint, or from this one")
     .option("--init <file>", "start from these PyTorch weights (safetensors), names and layouts matched")
     .option("--init-skip <globs>", "parameters that --init leaves as they are, a head say", list)
+    .option("--ignore-memory", "go on where a step needs more memory than is free, by the estimate before the first")
     .option("--json", "print one JSON document");
 }
 
@@ -104,6 +106,7 @@ export async function trainPackage(
   const runtime = await PackageRuntime.open(folder, {
     ...runtimeOptions(flags),
     seed: flags.seed,
+    ignoreMemory: flags.ignoreMemory,
     ...((flags.provider ?? "cpu") === "cpu" && { lowered: run.lowered }),
   });
   let sharpness: Awaited<ReturnType<typeof openSharpness>> | undefined;

@@ -9,7 +9,7 @@ import { leastCommonMultiple } from "../util/multiple.js";
 import { sizeOf, sizeOfDim, type Dim } from "../util/shape.js";
 import { inputValue, type Sources } from "./feeder.js";
 import { runSession } from "./graphs.js";
-import { renewedBytes } from "./memory.js";
+import { bytesOfTensors } from "./memory.js";
 import type { SessionOptions } from "./options.js";
 import type { Session } from "./providers/provider.js";
 import { openLowered } from "./session.js";
@@ -116,7 +116,7 @@ export class CycleGraph {
       return sum + reads * byteLength(dtype, sizeOf(dims));
     }, 0);
     // Old and new values are in the runtime's own memory while the Loop runs.
-    return { once: this.peak + 2 * renewedBytes(this.manifest, this.updates), perStep: perPeriod / this.period };
+    return { once: this.peak + 2 * bytesOfTensors(this.manifest, this.updates), perStep: perPeriod / this.period };
   }
 
   /** Takes the steps, whole periods of them; the new values are in the store's twins then. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readManifest, refreshesAt, scheduledGraph, type Manifest } from "../format/manifest.js";
+import { phasesOf, readManifest, refreshesAt, scheduledGraph, type Manifest } from "../format/manifest.js";
 import { identityOf, identityProblem } from "../format/identity.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
@@ -10,6 +10,7 @@ import { PackageGraphs, type PackageGraph } from "./graphs.js";
 import { resolveOptions, type Driver, type EngineOptions, type SessionOptions } from "./options.js";
 import { Phases } from "./phases.js";
 import { RandomInputs, type Moment } from "./random.js";
+import { checkRoomForSteps, checkRoomToOpen } from "./room.js";
 import { requireProvider } from "./session.js";
 import { Store } from "./store.js";
 import { scalarOf, unwrap, type HostTensor } from "./tensors.js";
@@ -73,12 +74,14 @@ export class Engine {
   private readonly random: RandomInputs;
   private readonly phases: Phases;
   private cycle: CycleGraph | null = null;
+  /** Whether there is room for a step. */
+  private hasRoom = false;
 
   private constructor(
     readonly manifest: Manifest,
     private readonly graphs: PackageGraphs,
     private readonly folder: string,
-    private readonly options: { seed: number; driver: Driver; session: SessionOptions },
+    private readonly options: { seed: number; driver: Driver; checksMemory: boolean; session: SessionOptions },
   ) {
     this.store = new Store(folder, manifest);
     this.random = new RandomInputs(manifest, options.seed);
@@ -86,10 +89,14 @@ export class Engine {
   }
 
   static async open(folder: string, options: EngineOptions = {}): Promise<Engine> {
-    const { seed, driver, ...session } = resolveOptions(options);
+    const { seed, driver, ignoreMemory, ...session } = resolveOptions(options);
     const manifest = readManifest(folder);
     await requireProvider(session);
-    return new Engine(manifest, new PackageGraphs(folder, manifest, session), folder, { seed, driver, session });
+    if (!ignoreMemory) checkRoomToOpen(folder, manifest);
+    // What runs take elsewhere than on the CPU is not this machine's memory.
+    const checksMemory = !ignoreMemory && session.provider.name === "cpu";
+    const graphs = new PackageGraphs(folder, manifest, session);
+    return new Engine(manifest, graphs, folder, { seed, driver, checksMemory, session });
   }
 
   /**
@@ -103,6 +110,7 @@ export class Engine {
     const batches = micro.map((batch) => prepareBatch(this.manifest, batch));
     const variant = scheduledGraph(this.manifest.schedule, this.counters.step);
     const fused = batches.length === 1 && driver === "fused";
+    await this.checkMemory(batches, variant, fused);
     const renewed = new Set<string>();
     const sources = this.sources(null, hyper, renewed);
     for (const graph of refreshesAt(this.manifest, this.counters.step)) {
@@ -253,6 +261,18 @@ export class Engine {
   async close(): Promise<void> {
     await this.cycle?.release();
     await this.graphs.release();
+  }
+
+  /** Refuses the first step where memory will not suffice. */
+  private async checkMemory(batches: readonly PreparedBatch[], variant: string, fused: boolean): Promise<void> {
+    const { checksMemory, session } = this.options;
+    const { sizes } = must(batches[0], "the batch");
+    if (this.hasRoom || !checksMemory) return;
+    // What is wrong with a graph is the runtime's to say.
+    await this.graphs.get(fused ? variant : must(phasesOf(this.manifest, variant)[0], "a phase").graph, sizes);
+    const kind = { fused, micro: batches.length, lowered: session.lowered };
+    await checkRoomForSteps(this.folder, this.manifest, sizes, kind);
+    this.hasRoom = true;
   }
 
   private checkHyper(hyper: Hyper): void {

@@ -2,20 +2,25 @@ import type { Manifest } from "../format/manifest.js";
 import { byteLength } from "../util/dtype.js";
 import { sizeOf } from "../util/shape.js";
 
-/** Bytes of parameters and state, twice what a step renews. */
-export function heldBytes({ parameters, state }: Manifest): number {
-  const bytes = ({ dtype, shape }: Manifest["state"][string] | Manifest["parameters"][string]): number =>
-    byteLength(dtype, sizeOf(shape));
-  const weights = Object.values(parameters).reduce((sum, p) => sum + bytes(p) * (p.trainable ? 2 : 1), 0);
-  return Object.values(state).reduce((sum, s) => sum + 2 * bytes(s), weights);
+/** Bytes of the parameter, state or handed tensor `name`; 0 where the manifest has none of that name. */
+export function bytesOfTensor({ parameters, state, handed }: Manifest, name: string): number {
+  const spec = [parameters, state, handed].find((specs) => Object.hasOwn(specs, name))?.[name];
+  return spec ? byteLength(spec.dtype, sizeOf(spec.shape)) : 0;
 }
 
-/** Bytes of every parameter and state tensor that steps renew, once. */
-export const renewedBytes = (manifest: Manifest, names: Iterable<string>): number => {
+/** Bytes of every tensor of these names, once. */
+export function bytesOfTensors(manifest: Manifest, names: Iterable<string>): number {
   let sum = 0;
-  for (const name of names) {
-    const spec = manifest.parameters[name] ?? manifest.state[name];
-    if (spec) sum += byteLength(spec.dtype, sizeOf(spec.shape));
-  }
+  for (const name of names) sum += bytesOfTensor(manifest, name);
   return sum;
-};
+}
+
+/** Bytes of parameters and state, as they are when a package is open. */
+export const openBytes = (manifest: Manifest): number =>
+  bytesOfTensors(manifest, [...Object.keys(manifest.parameters), ...Object.keys(manifest.state)]);
+
+/** Bytes of parameters and state, twice what a step renews. */
+export function heldBytes(manifest: Manifest): number {
+  const trainable = Object.entries(manifest.parameters).flatMap(([name, p]) => (p.trainable ? [name] : []));
+  return openBytes(manifest) + bytesOfTensors(manifest, [...trainable, ...Object.keys(manifest.state)]);
+}

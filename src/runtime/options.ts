@@ -28,6 +28,8 @@ export interface EngineOptions {
   seed?: number | undefined;
   /** `phases` takes the step apart, with less memory at a time; several micro-batches always go that way. */
   driver?: Driver | undefined;
+  /** Go on where the memory that is free will not suffice, by the estimate before the first step; default false: refuse. */
+  ignoreMemory?: boolean | undefined;
 }
 
 const known = [
@@ -38,6 +40,7 @@ const known = [
   "lowered",
   "seed",
   "driver",
+  "ignoreMemory",
 ] as const satisfies (keyof EngineOptions)[];
 
 /** What sessions are opened with. */
@@ -53,6 +56,7 @@ export interface SessionOptions {
 export interface ResolvedOptions extends SessionOptions {
   seed: number;
   driver: Driver;
+  ignoreMemory: boolean;
 }
 
 /** Checks every option, unknown ones too, and fills in the defaults. */
@@ -71,6 +75,7 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
     lowered,
     seed = 0,
     driver = "fused",
+    ignoreMemory = false,
   } = options;
   const found = providers.get(provider);
   check(found, `provider "${provider}" is not known; use one of ${[...providers.keys()].join(", ")}`);
@@ -86,5 +91,5 @@ export function resolveOptions(options: EngineOptions): ResolvedOptions {
   );
   check(Number.isSafeInteger(seed), `seed: ${seed}; a whole number expected`);
   check(drivers.includes(driver), `driver: "${driver}"; one of ${drivers.join(", ")} expected`);
-  return { provider: found, deviceId, threads, level, lowered, seed, driver };
+  return { provider: found, deviceId, threads, level, lowered, seed, driver, ignoreMemory };
 }

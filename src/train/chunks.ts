@@ -4,6 +4,7 @@ import { cyclePeriod } from "../runtime/cycle.js";
 import type { StepsRoom } from "../runtime/engine.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { check, UserError } from "../util/assert.js";
+import { gigabytes } from "../util/bytes.js";
 
 /** How many steps are one run of the runtime: so many, as many as pay and fit, or each by itself. */
 export type ChunkOption = number | "auto" | "off";
@@ -15,8 +16,6 @@ const firstRun = 4;
 
 /** Steps of a run that nothing cuts short: what must happen between steps should not come more often. */
 export const usualRun = (chunk: ChunkOption): number => (chunk === "off" ? 1 : chunk === "auto" ? 16 : chunk);
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** Refuses a number of steps that no run can have: `stepsPerEpoch`, as runs end with the epoch. */
 export function checkChunk(

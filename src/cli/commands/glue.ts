@@ -66,6 +66,7 @@ export const command: CommandBuilder = (context) => {
     .option("--rho <x>", "radius of the perturbation", number({ min: 0 }))
     .option("--hyper <name=x>", "any other hyper-parameter", assignments)
     .option("--threads <n>", "threads of the runtime (default: all cores)", integer({ min: 1 }))
+    .option("--ignore_memory", "go on where a step needs more memory than is free, by the estimate before the first")
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (file: string | undefined) => {
