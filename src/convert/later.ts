@@ -49,6 +49,11 @@ const addedAttribute =
     node.attributes = without(node, name);
   };
 
+/** The runtime has it, under its own name, at any opset: types can be told then (`ops/lowered/microsoft`). */
+const ofTheRuntime: Converter = (node, r) => {
+  r.become(node.op, node.inputs, node.attributes, "com.microsoft");
+};
+
 const refuse =
   (since: number): Converter =>
   (node) => {
@@ -63,9 +68,9 @@ export const later: Readonly<Record<string, Converter>> = {
   BitCast: refuse(26),
   Cast: addedAttribute("round_mode", "up"),
   CastLike: addedAttribute("round_mode", "up"),
-  CausalConvWithState: refuse(27),
+  CausalConvWithState: ofTheRuntime,
   DequantizeLinear: addedAttribute("output_dtype", 0),
-  LinearAttention: refuse(27),
+  LinearAttention: ofTheRuntime,
   QuantizeLinear: addedAttribute("precision", 0),
   Range: addedAttribute("stash_type", 1),
   RMSNormalization: rmsNormalization,

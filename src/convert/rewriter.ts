@@ -110,11 +110,11 @@ export class Rewriter {
   }
 
   /** Turns the current node into another operator; it keeps its name and its outputs. */
-  become(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}): void {
+  become(op: string, inputs: readonly (Value | null)[], attributes: Attributes = {}, domain = ""): void {
     const node = this.current;
     if (!node) return;
     node.op = op;
-    node.domain = "";
+    node.domain = domain;
     node.inputs = [...inputs];
     node.attributes = attributes;
   }

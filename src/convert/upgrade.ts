@@ -19,6 +19,9 @@ function newestOf(graph: Graph): number {
   return newest;
 }
 
+const usesRuntimes = (graph: Graph): boolean =>
+  graph.nodes.some((node) => node.domain === "com.microsoft" || Object.values(node.bodies).some(usesRuntimes));
+
 /**
  * Brings the model's default domain to opset 21, in place: nodes are rewritten to the form that means the same there,
  * in bodies too; functions are inlined first. Later operators that are written out once types are known stay, and the
@@ -34,5 +37,6 @@ export function upgrade(model: Model): void {
   else raise(model.graph, names, opset, working);
   convertNodes(model.graph, names, (node) => microsoft[node.op], { domain: "com.microsoft" });
   model.opsets.set("", Math.max(working, newestOf(model.graph)));
+  if (!model.opsets.has("com.microsoft") && usesRuntimes(model.graph)) model.opsets.set("com.microsoft", 1);
   model.irVersion = Math.max(model.irVersion, 10);
 }

@@ -164,8 +164,75 @@ const tensorScatter: Op = (c) => {
   return array(past.dtype, past.dims, y);
 };
 
+/** The recurrence as ONNX's text has it, one position and one head of queries after the other. */
+export const linearAttention: Op = (c) => {
+  const [q, k, v, past, decay, beta] = [c.at(0), c.at(1), c.at(2), c.maybe(3), c.maybe(4), c.maybe(5)];
+  const [queries, count] = [c.node.int("q_num_heads", 1), c.node.int("kv_num_heads", 1)];
+  const name = c.node.string("update_rule", "gated_delta");
+  const [batch, length] = q.dims as [number, number];
+  const [dk, dv] = [k.dims[2]! / count, v.dims[2]! / count];
+  const scale = c.node.float("scale", 0) || 1 / Math.sqrt(dk);
+  const state = past ? past.data.slice() : new Float64Array(batch * count * dk * dv);
+  const y = new Float64Array(batch * length * queries * dv);
+  const gates = decay ? decay.dims[2]! / count : 0;
+  const rates = beta?.dims[2] ?? 0;
+  for (let b = 0; b < batch; b++)
+    for (let t = 0; t < length; t++) {
+      const row = b * length + t;
+      for (let h = 0; h < count; h++) {
+        const at = (i: number, j: number): number => ((b * count + h) * dk + i) * dv + j;
+        const key = (i: number): number => k.data[(row * count + h) * dk + i]!;
+        if (name.startsWith("gated"))
+          for (let i = 0; i < dk; i++)
+            for (let j = 0; j < dv; j++)
+              state[at(i, j)]! *= Math.exp(decay!.data[(row * count + h) * gates + (gates === 1 ? 0 : i)]!);
+        for (let j = 0; j < dv; j++) {
+          let update = v.data[(row * count + h) * dv + j]!;
+          if (name.endsWith("delta")) {
+            for (let i = 0; i < dk; i++) update -= state[at(i, j)]! * key(i);
+            update *= beta!.data[row * rates + (rates === 1 ? 0 : h)]!;
+          }
+          for (let i = 0; i < dk; i++) state[at(i, j)]! += key(i) * update;
+        }
+      }
+      for (let h = 0; h < queries; h++) {
+        const own = b * count + Math.floor((h * count) / queries);
+        for (let i = 0; i < dk; i++)
+          for (let j = 0; j < dv; j++)
+            y[(row * queries + h) * dv + j]! +=
+              scale * q.data[(row * queries + h) * dk + i]! * state[(own * dk + i) * dv + j]!;
+      }
+    }
+  return [
+    array(q.dtype, [batch, length, queries * dv], y),
+    array(past?.dtype ?? q.dtype, [batch, count, dk, dv], state),
+  ];
+};
+
+/** Each output is a sum over the last elements of its channel, those before the first of which are the state or zeros. */
+export const causalConvWithState: Op = (c) => {
+  const [x, w, bias, past] = [c.at(0), c.at(1), c.maybe(2), c.maybe(3)];
+  const [batch, channels, length] = x.dims as [number, number, number];
+  const size = w.dims[2]!;
+  const [y, present] = [new Float64Array(x.data.length), new Float64Array(batch * channels * (size - 1))];
+  for (let row = 0; row < batch * channels; row++) {
+    const channel = row % channels;
+    const at = (t: number): number =>
+      t >= 0 ? x.data[row * length + t]! : past ? past.data[(row + 1) * (size - 1) + t]! : 0;
+    for (let t = 0; t < length; t++) {
+      let sum = bias ? bias.data[channel]! : 0;
+      for (let i = 0; i < size; i++) sum += w.data[channel * size + i]! * at(t - size + 1 + i);
+      y[row * length + t] = c.node.string("activation", "none") === "none" ? sum : sum / (1 + Math.exp(-sum));
+    }
+    for (let i = 0; i < size - 1; i++) present[row * (size - 1) + i] = at(length - size + 1 + i);
+  }
+  return [array(x.dtype, x.dims, y), array(x.dtype, [batch, channels, size - 1], present)];
+};
+
 export const attentions: Readonly<Record<string, Op>> = {
   Attention: attention,
+  CausalConvWithState: causalConvWithState,
+  LinearAttention: linearAttention,
   RotaryEmbedding: rotaryEmbedding,
   TensorScatter: tensorScatter,
 };

@@ -1,7 +1,7 @@
 /** Operators of ONNX Runtime, by what its CPU kernels compute (test/ops/runtime.test.ts holds both together). */
 import { Node, float, int, type Attributes } from "../../src/ir/graph.js";
 import { array, combine, full, numbersOf, take, transpose, withDims, type Array64 } from "./array.js";
-import { attend, follow, heads, joined, rotate } from "./attention.js";
+import { attend, causalConvWithState, follow, heads, joined, linearAttention, rotate } from "./attention.js";
 import { Call, type Op } from "./call.js";
 import { elementwise } from "./elementwise.js";
 import { layout } from "./layout.js";
@@ -257,6 +257,7 @@ const cdist: Op = (c) => {
 const named: Record<string, Op> = {
   Attention: attention,
   BiasGelu: (c) => each(sum(c.at(0), c.at(1)), gelu),
+  CausalConvWithState: causalConvWithState,
   CDist: cdist,
   EmbedLayerNormalization: embedLayerNormalization,
   ExpandDims: (c) => {
@@ -270,6 +271,7 @@ const named: Record<string, Op> = {
   FusedMatMul: fusedMatMul,
   Gelu: (c) => each(c.at(0), gelu),
   GroupQueryAttention: groupQueryAttention,
+  LinearAttention: linearAttention,
   MultiHeadAttention: multiHeadAttention,
   QuickGelu: (c) => each(c.at(0), (v) => v * sigmoid(c.node.float("alpha", 1.702) * v)),
   RotaryEmbedding: rotaryEmbedding,

@@ -196,9 +196,10 @@ function caseOf({ name, model, feeds }: Loaded, largest: number): { case: Case; 
       xs.push(input);
     }
   });
-  const outputs = graph.outputs.filter(
-    (o) => isFloatTensor(o) && !known.get(o)!.data.some((y) => Math.abs(y) === Infinity),
-  );
+  const outputs = graph.outputs.filter((o) => {
+    const { data } = known.get(o)!;
+    return isFloatTensor(o) && data.length > 0 && !data.some((y) => Math.abs(y) === Infinity);
+  });
   if (outputs.length === 0) throw new Error(infinite);
   const map = instantiate(b, graph, bindings, outputs);
   const nodes = new Set(b.graph.nodes);

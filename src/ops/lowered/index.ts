@@ -2,6 +2,7 @@
 import { rule as MicrosoftAttention } from "./microsoft/Attention.js";
 import { rule as MicrosoftBiasGelu } from "./microsoft/BiasGelu.js";
 import { rule as MicrosoftCDist } from "./microsoft/CDist.js";
+import { rule as MicrosoftCausalConvWithState } from "./microsoft/CausalConvWithState.js";
 import { rule as MicrosoftEmbedLayerNormalization } from "./microsoft/EmbedLayerNormalization.js";
 import { rule as MicrosoftExpandDims } from "./microsoft/ExpandDims.js";
 import { rule as MicrosoftFastGelu } from "./microsoft/FastGelu.js";
@@ -10,6 +11,7 @@ import { rule as MicrosoftFusedGemm } from "./microsoft/FusedGemm.js";
 import { rule as MicrosoftFusedMatMul } from "./microsoft/FusedMatMul.js";
 import { rule as MicrosoftGelu } from "./microsoft/Gelu.js";
 import { rule as MicrosoftGroupQueryAttention } from "./microsoft/GroupQueryAttention.js";
+import { rule as MicrosoftLinearAttention } from "./microsoft/LinearAttention.js";
 import { rule as MicrosoftMultiHeadAttention } from "./microsoft/MultiHeadAttention.js";
 import { rule as MicrosoftQuickGelu } from "./microsoft/QuickGelu.js";
 import { rule as MicrosoftRotaryEmbedding } from "./microsoft/RotaryEmbedding.js";
@@ -34,6 +36,7 @@ export const lowered: Readonly<Record<string, LoweredRule>> = {
   "com.microsoft::Attention": MicrosoftAttention,
   "com.microsoft::BiasGelu": MicrosoftBiasGelu,
   "com.microsoft::CDist": MicrosoftCDist,
+  "com.microsoft::CausalConvWithState": MicrosoftCausalConvWithState,
   "com.microsoft::EmbedLayerNormalization": MicrosoftEmbedLayerNormalization,
   "com.microsoft::ExpandDims": MicrosoftExpandDims,
   "com.microsoft::FastGelu": MicrosoftFastGelu,
@@ -42,6 +45,7 @@ export const lowered: Readonly<Record<string, LoweredRule>> = {
   "com.microsoft::FusedMatMul": MicrosoftFusedMatMul,
   "com.microsoft::Gelu": MicrosoftGelu,
   "com.microsoft::GroupQueryAttention": MicrosoftGroupQueryAttention,
+  "com.microsoft::LinearAttention": MicrosoftLinearAttention,
   "com.microsoft::MultiHeadAttention": MicrosoftMultiHeadAttention,
   "com.microsoft::QuickGelu": MicrosoftQuickGelu,
   "com.microsoft::RotaryEmbedding": MicrosoftRotaryEmbedding,
