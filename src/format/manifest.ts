@@ -131,6 +131,8 @@ const manifestSchema = z.object({
   /** Graphs from state to state, without a batch: each runs before every step t ≥ offset with (t − offset) mod every = 0. */
   refreshes: z.array(period).default([]),
   graphs: z.record(z.string(), fileName),
+  /** Memory counts for more than time: activations are computed anew where graphs are lowered, and runs hold on to nothing. */
+  recompute: z.literal(true).optional(),
 });
 
 /** A manifest as read. */

@@ -2,17 +2,17 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { InferenceSession, env } from "onnxruntime-node";
+import type { Model } from "../ir/graph.js";
 import { dce } from "../passes/dce.js";
-import { estimatedSizes } from "../passes/memory.js";
-import { recompute, recomputeKey } from "../passes/recompute.js";
-import { schedule } from "../passes/schedule.js";
 import { loadModel, saveModel } from "../serde/index.js";
 import { UserError } from "../util/assert.js";
 import { makeFolder, onFile } from "../util/files.js";
+import { makeFills } from "./fills.js";
 import { cpuForms } from "./forms.js";
+import { orderForMemory } from "./order.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
-const revision = 6;
+const revision = 7;
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs
@@ -42,10 +42,13 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     before.opsets.set("com.microsoft", 1);
     saveModel(before, formed);
     await optimize(formed, optimized);
-    const model = loadModel(optimized);
-    if (before.metadata.has(recomputeKey)) recompute(model.graph, estimatedSizes(model.graph, sizes));
-    schedule(model.graph, estimatedSizes(model.graph, sizes));
-    saveModel(model, ordered);
+    const load = (): Model => {
+      const model = loadModel(optimized);
+      makeFills(model.graph);
+      model.metadata = before.metadata;
+      return model;
+    };
+    saveModel(orderForMemory(load, sizes), ordered);
     onFile(file, "write", () => renameSync(ordered, file));
   } finally {
     for (const temporary of [formed, optimized, ordered]) rmSync(temporary, { force: true });

@@ -70,8 +70,8 @@ export interface PatchOptions {
   /** Groups with hyper-parameters of their own; a parameter belongs to the first that matches, else to "default". */
   groups?: readonly { name: string; match: (name: string) => boolean; hyper: Record<string, number> }[];
   /**
-   * Compute activations anew in backward passes instead of keeping them: less memory, one more forward pass. It is done where
-   * graphs are lowered, for the CPU provider: optimizers of other runtimes would undo it.
+   * Compute activations anew in backward passes instead of keeping them, and let runs hold on to no memory: less of it, for one
+   * more forward pass. It is done where graphs are lowered, for the CPU provider: optimizers of other runtimes would undo it.
    */
   recompute?: boolean;
   /** Replace the folder where it exists. */
@@ -145,7 +145,8 @@ export async function patch(file: string, folder: string, options: PatchOptions)
       { format: "pt" },
     );
     const files = Object.fromEntries(Object.entries(graphs).map(([name, g]) => [name, g.file]));
-    writeManifest(temporary, describePackage(recipe, origin, values, files));
+    const manifest = describePackage(recipe, origin, values, files);
+    writeManifest(temporary, { ...manifest, ...(options.recompute && { recompute: true }) });
     return Promise.resolve();
   });
   const trainable = source.parameters.filter((p) => p.trainable);

@@ -9,6 +9,9 @@ const passes = [
   { loss: "perturbed_loss", prefix: "pass2/" },
 ] as const;
 
+/** Losses that passes end in, by which they are chosen. */
+export const passNames: readonly string[] = passes.map(({ loss }) => loss);
+
 /** Metadata of a model whose activations are to be computed anew where its graph is lowered. */
 export const recomputeKey = "curvsam.recompute";
 
@@ -16,7 +19,7 @@ export const recomputeKey = "curvsam.recompute";
 const mostSegments = 32;
 
 /**
- * Keeps of each forward pass only what crosses the borders of its segments, and computes the rest of a segment anew when the
+ * Keeps of each forward pass that ends in one of `chosen` only what crosses the borders of its segments, and computes the rest of a segment anew when the
  * backward pass comes to it: less memory for one more forward pass. Every value is computed by the same operators as before,
  * so results are the same, bit for bit. Borders are where little crosses, between residual blocks; their number is the one
  * that keeps least: what crosses, and the largest segment. Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.
@@ -24,10 +27,10 @@ const mostSegments = 32;
  * An optimizer of graphs would merge what is computed twice: this comes last. What reads the forward pass beside its own
  * backward pass (the tangents of a Hessian-vector product) reads what was computed first.
  */
-export function recompute(graph: Graph, sizeOf: SizeOf): { modified: boolean } {
+export function recompute(graph: Graph, sizeOf: SizeOf, chosen: readonly string[] = passNames): { modified: boolean } {
   let modified = false;
   for (const { loss, prefix } of passes) {
-    const output = graph.output(loss);
+    const output = chosen.includes(loss) ? graph.output(loss) : undefined;
     if (output) modified = new Recomputation(graph, output, prefix, sizeOf).run() || modified;
   }
   return { modified };

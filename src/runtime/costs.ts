@@ -1,14 +1,11 @@
 import { join } from "node:path";
 import type { Manifest } from "../format/manifest.js";
-import type { Model } from "../ir/graph.js";
 import { costOf, type Cost } from "../passes/cost.js";
-import { estimatedSizes } from "../passes/memory.js";
-import { recompute, recomputeKey } from "../passes/recompute.js";
-import { schedule } from "../passes/schedule.js";
 import { loadModel } from "../serde/index.js";
 import { check, must } from "../util/assert.js";
 import { factorsOf } from "../util/shape.js";
 import { didYouMean } from "../util/suggest.js";
+import { orderForMemory } from "../lower/order.js";
 import { heldBytes } from "./memory.js";
 
 /** What the steps of a package cost, and what it holds all the time. */
@@ -46,15 +43,11 @@ export function packageCosts(
     check(Number.isInteger(size) && size > 0, `size of "${name}": ${size}; a whole number from 1 on expected`);
   }
   const all = Object.fromEntries(names.map((name, i) => [name, sizes[name] ?? (i === 0 ? 16 : 64)]));
+  const at = new Map(Object.entries(all));
   const graphs = manifest.schedule.map(({ graph }) => {
-    const model = loadModel(join(folder, must(manifest.graphs[graph], graph)));
-    return [graph, loweredCost(model, new Map(Object.entries(all)))] as const;
+    const file = join(folder, must(manifest.graphs[graph], graph));
+    const ordered = orderForMemory(() => loadModel(file), at);
+    return [graph, costOf(ordered.graph, at)] as const;
   });
   return { sizes: all, graphs: Object.fromEntries(graphs), held: heldBytes(manifest) };
-}
-
-function loweredCost({ graph, metadata }: Model, sizes: ReadonlyMap<string, number>): Cost {
-  if (metadata.has(recomputeKey)) recompute(graph, estimatedSizes(graph, sizes));
-  schedule(graph, estimatedSizes(graph, sizes));
-  return costOf(graph, sizes);
 }

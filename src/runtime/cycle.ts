@@ -94,7 +94,7 @@ export class CycleGraph {
       count,
     }));
     const lowered = await lowerCycleForCpu(sources, (name) => held.has(name), options.lowered, sizes);
-    const session = await openLowered(lowered.file, options);
+    const session = await openLowered(lowered.file, options, !manifest.recompute);
     return new CycleGraph(lowered.file, session, pieces, lowered.ports, manifest, lowered.peak);
   }
 

@@ -85,13 +85,15 @@ function copyOf(result: Tensor, target: Tensor | null | undefined): ArrayBuffer[
 /** The graphs of a package, each opened when it is first needed. */
 export class PackageGraphs {
   private readonly opened = new Map<string, PackageGraph>();
-  private keepsMemory = true;
+  private keepsMemory: boolean;
 
   constructor(
     private readonly folder: string,
     private readonly manifest: Manifest,
     private readonly options: SessionOptions,
-  ) {}
+  ) {
+    this.keepsMemory = !manifest.recompute;
+  }
 
   has(key: string): boolean {
     return Object.hasOwn(this.manifest.graphs, key);

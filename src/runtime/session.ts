@@ -62,7 +62,7 @@ export async function openSession(
       // Loaded only here: reading ONNX files is no part of training.
       const { lowerForCpu } = await import("../lower/cpu.js");
       const file = await lowerForCpu(path, options.lowered, sizes);
-      return await InferenceSession.create(file, settings({ ...options, level: "disabled" }, keepsMemory));
+      return await openLowered(file, options, keepsMemory);
     }
     const usual = settings(options, keepsMemory);
     const config = await options.provider.configFor?.(path);
@@ -73,9 +73,9 @@ export async function openSession(
   }
 }
 
-/** Opens the lowered graph in file `path` as it is, the one that runs at nearly every step. */
-export const openLowered = (path: string, options: SessionOptions): Promise<Session> =>
-  InferenceSession.create(path, settings({ ...options, level: "disabled" }, true));
+/** Opens the lowered graph in file `path` as it is. */
+export const openLowered = (path: string, options: SessionOptions, keepsMemory: boolean): Promise<Session> =>
+  InferenceSession.create(path, settings({ ...options, level: "disabled" }, keepsMemory));
 
 /** An error of a run, as one line that names the graph. */
 export function runError(path: string, error: unknown): UserError {

@@ -93,8 +93,10 @@ export class Chunks {
   }
 
   private async findRoom(batch: Batch): Promise<StepsRoom | null> {
-    const room = await this.runtime.roomForSteps(batch);
-    const { option } = this;
+    const { option, runtime } = this;
+    // In one run, several steps hold each new value twice.
+    if (option === "auto" && runtime.manifest.recompute) return null;
+    const room = await runtime.roomForSteps(batch);
     if (option === "auto") {
       // Half of what is free stays so: batches grow, and others want some.
       const steps = room ? Math.floor((room.available / 2 - room.once) / Math.max(1, room.perStep)) : 0;
