@@ -20,9 +20,10 @@ WEIGHTS = [0.5, 2.0, 1.25]
 
 def cross_entropy(x: torch.Tensor, y: torch.Tensor, options: dict[str, object]) -> torch.Tensor:
     weight = options.get("classWeights")
+    soft = options["kind"] == "soft-cross-entropy"
     return F.cross_entropy(
         x.reshape(-1, x.shape[-1]),
-        y.reshape(-1),
+        y.reshape(-1, y.shape[-1]) if soft else y.reshape(-1),
         weight=None if weight is None else torch.tensor(weight, dtype=torch.float64),
         label_smoothing=options.get("labelSmoothing", 0.0),
         ignore_index=options.get("ignoreIndex", -100),
@@ -32,7 +33,7 @@ def cross_entropy(x: torch.Tensor, y: torch.Tensor, options: dict[str, object]) 
 def case(name: str, options: dict[str, object], logits: torch.Tensor, labels: torch.Tensor) -> dict[str, object]:
     x = logits.clone().requires_grad_()
     kind = options["kind"]
-    if kind == "cross-entropy":
+    if kind in ("cross-entropy", "soft-cross-entropy"):
         loss = cross_entropy(x, labels, options)
     elif kind == "mse":
         loss = F.mse_loss(x.squeeze(-1) if x.dim() == labels.dim() + 1 else x, labels)
@@ -74,6 +75,19 @@ def main() -> None:
         case("mean square of one output", {"kind": "mse"}, draw(5, 1), draw(5)),
         case("binary", {"kind": "bce-with-logits"}, flat, (draw(5, 3) > 0).double()),
         case("binary, large logits", {"kind": "bce-with-logits"}, 300 * flat, (draw(5, 3) > 0).double()),
+    ]
+    soft = "soft-cross-entropy"
+    likely, token_likely = draw(5, 3).softmax(-1), draw(2, 4, 3).softmax(-1)
+    cases += [
+        case("probabilities", {"kind": soft}, flat, likely),
+        case("probabilities, large logits", {"kind": soft}, 300 * flat, likely),
+        case("probabilities of tokens, smoothing", {"kind": soft, "labelSmoothing": 0.1}, tokens, token_likely),
+        case(
+            "probabilities, weights and smoothing",
+            {"kind": soft, "classWeights": WEIGHTS, "labelSmoothing": 0.2},
+            flat,
+            likely,
+        ),
     ]
     OUT.write_text(json.dumps({"made_by": "scripts/make_loss_fixtures.py", "torch": torch.__version__, "cases": cases}, indent=1) + "\n")
 

@@ -6,6 +6,7 @@ import { compose } from "../optim/compose.js";
 import { loadSource } from "../pack/load.js";
 import { emitGraphs } from "../pack/patch.js";
 import { loadModel } from "../serde/index.js";
+import type { LossKind } from "./loss.js";
 
 /** What `provider` lacks of the graphs of the package in `folder`. */
 export function packageKernels(folder: string, provider: KernelProvider): KernelReport {
@@ -21,7 +22,7 @@ export function packageKernels(folder: string, provider: KernelProvider): Kernel
 export async function sourceKernels(
   file: string,
   provider: KernelProvider,
-  { kind, logits }: { kind: "cross-entropy" | "mse" | "bce-with-logits"; logits: string | undefined },
+  { kind, logits }: { kind: LossKind; logits: string | undefined },
 ): Promise<KernelReport> {
   const { source } = await loadSource(file, { loss: { kind, ...(logits !== undefined && { logits }) } });
   const graphs = emitGraphs({ source, optimizer: compose("curvsam", "sgd"), groupedHyper: new Set() });

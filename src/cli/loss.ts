@@ -3,9 +3,12 @@ import type { PatchOptions } from "../pack/patch.js";
 import { UsageError } from "./failure.js";
 import { integer, number, numbers } from "./parse.js";
 
+export const lossKinds = ["cross-entropy", "soft-cross-entropy", "mse", "bce-with-logits"] as const;
+export type LossKind = (typeof lossKinds)[number];
+
 /** The options that name a model's loss. */
 export interface LossFlags {
-  loss?: "cross-entropy" | "mse" | "bce-with-logits";
+  loss?: LossKind;
   logits?: string;
   lossOutput?: string;
   labelSmoothing?: number;
@@ -15,7 +18,7 @@ export interface LossFlags {
 
 export const addLossOptions = (command: Command): Command =>
   command
-    .addOption(new Option("--loss <kind>", "the loss to add").choices(["cross-entropy", "mse", "bce-with-logits"]))
+    .addOption(new Option("--loss <kind>", "the loss to add").choices(lossKinds))
     .option("--logits <output>", "the output that the loss compares with the labels (default: the only one)")
     .addOption(new Option("--loss-output <output>", "an output that is the loss already").conflicts(["loss", "logits"]))
     .option(
@@ -34,17 +37,23 @@ export function lossOf(flags: LossFlags): NonNullable<PatchOptions["loss"]> {
   if (flags.loss === undefined)
     throw new UsageError("--loss is missing; give one, or name the model's own with --loss-output");
   const logits = flags.logits === undefined ? {} : { logits: flags.logits };
-  if (flags.loss !== "cross-entropy") {
-    refuseClassOptions(flags, `--loss ${flags.loss}`);
-    return { kind: flags.loss, ...logits };
-  }
-  return {
-    kind: "cross-entropy",
+  const { labelSmoothing, classWeights, ignoreIndex } = flags;
+  const perClass = {
     ...logits,
-    ...(flags.labelSmoothing !== undefined && { labelSmoothing: flags.labelSmoothing }),
-    ...(flags.classWeights !== undefined && { classWeights: flags.classWeights }),
-    ...(flags.ignoreIndex !== undefined && { ignoreIndex: flags.ignoreIndex }),
+    ...(labelSmoothing !== undefined && { labelSmoothing }),
+    ...(classWeights !== undefined && { classWeights }),
   };
+  switch (flags.loss) {
+    case "cross-entropy":
+      return { kind: flags.loss, ...perClass, ...(ignoreIndex !== undefined && { ignoreIndex }) };
+    case "soft-cross-entropy":
+      if (ignoreIndex !== undefined)
+        throw new UsageError("--ignore-index belongs to --loss cross-entropy, whose labels are classes");
+      return { kind: flags.loss, ...perClass };
+    default:
+      refuseClassOptions(flags, `--loss ${flags.loss}`);
+      return { kind: flags.loss, ...logits };
+  }
 }
 
 /** Refuses options of cross-entropy beside something else. */

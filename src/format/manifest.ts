@@ -45,7 +45,7 @@ const manifestSchema = z.object({
   source: z.object({ file: z.string(), sha256: z.string(), irVersion: z.int(), opset: z.int() }),
   opset: z.int(),
   irVersion: z.int(),
-  /** `kind` is cross-entropy, mse, bce-with-logits or output; what else a loss has (label smoothing, …) stands beside. */
+  /** `kind` is cross-entropy, soft-cross-entropy (labels are probabilities), mse, bce-with-logits or output; what else a loss has (label smoothing, …) stands beside. */
   loss: z.looseObject({ kind: z.string(), logits: z.string().optional(), output: z.string().optional() }),
   optimizer: z.looseObject({
     ascent: z.string(),

@@ -4,16 +4,21 @@ import type { RuleBuilder } from "../ops/rule.js";
 import { UserError } from "../util/assert.js";
 import { Tensor } from "../ir/tensor.js";
 
+interface ClassOptions {
+  /** ε of label smoothing: the target is (1 − ε)·one-hot + ε/C. */
+  labelSmoothing?: number;
+  /** One weight per class. */
+  classWeights?: readonly number[];
+}
+
 export type LossOptions =
-  | {
+  | ({
       kind: "cross-entropy";
-      /** ε of label smoothing: the target is (1 − ε)·one-hot + ε/C. */
-      labelSmoothing?: number;
-      /** One weight per class. */
-      classWeights?: readonly number[];
       /** Rows of this label count for nothing. */
       ignoreIndex?: number;
-    }
+    } & ClassOptions)
+  /** Labels are probabilities of the classes, as where images are mixed. */
+  | ({ kind: "soft-cross-entropy" } & ClassOptions)
   | { kind: "mse" }
   | { kind: "bce-with-logits" };
 
@@ -37,10 +42,17 @@ function nonZero(b: RuleBuilder, weight: Value): Value {
   return e.where(b, empty, e.scalarLike(b, 1, weight), weight);
 }
 
+type CrossEntropyOptions = Extract<LossOptions, { kind: "cross-entropy" | "soft-cross-entropy" }>;
+
+/** Whether the loss compares logits with classes, one class a row or a probability of each. */
+export const comparesClasses = (options: LossOptions): options is CrossEntropyOptions =>
+  options.kind === "cross-entropy" || options.kind === "soft-cross-entropy";
+
 /** Emits the loss of `logits` (`[*, classes]` for cross-entropy) for `labels`, as PyTorch defines it. */
 export function emitLoss(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value): Loss {
   switch (options.kind) {
     case "cross-entropy":
+    case "soft-cross-entropy":
       return crossEntropy(b, options, logits, labels);
     case "mse": {
       const [x, y] = aligned(b, logits, labels);
@@ -64,7 +76,7 @@ const countAll = (b: RuleBuilder, x: Value): Value => e.countOf(b, x, [...x.dims
 /** Targets of cross-entropy by class, smoothing and weights included, and the weight that the sum is divided by. */
 function crossEntropyTargets(
   b: RuleBuilder,
-  options: Extract<LossOptions, { kind: "cross-entropy" }>,
+  options: CrossEntropyOptions,
   logits: Value,
   labels: Value,
 ): { target: Value; weight: Value; ids: Value } {
@@ -79,13 +91,19 @@ function crossEntropyTargets(
     throw new UserError(`${weights.length} class weights for ${classes} classes; give one for each class`);
   }
   const smoothing = options.labelSmoothing ?? 0;
-  const column = e.unsqueeze(b, labels, [-1]);
   const ids = b.int64s([...Array(classes).keys()]);
+  const perClass = weights && b.constant(Tensor.of(logits.dtype, [classes], weights), "class_weights");
+  if (options.kind === "soft-cross-entropy") {
+    const uniform = b.scalar(smoothing / classes, logits.dtype);
+    const smooth = smoothing > 0 ? e.add(b, e.scale(b, labels, 1 - smoothing), uniform) : labels;
+    const rows = e.countOf(b, labels, [...labels.dims.keys()].slice(0, -1));
+    return { target: perClass ? e.mul(b, smooth, perClass) : smooth, weight: rows, ids };
+  }
+  const column = e.unsqueeze(b, labels, [-1]);
   let hit = e.equal(b, column, ids);
   const ignore = options.ignoreIndex ?? -100;
   if (ignore >= 0 && ignore < classes) hit = e.and(b, hit, e.not(b, e.equal(b, column, b.scalar(ignore, "int64"))));
   let target = e.cast(b, hit, logits.dtype);
-  const perClass = weights && b.constant(Tensor.of(logits.dtype, [classes], weights), "class_weights");
   if (perClass) target = e.mul(b, target, perClass);
   const weight = e.sumAll(b, target);
   if (smoothing > 0) {
@@ -98,14 +116,10 @@ function crossEntropyTargets(
 
 /**
  * −Σᵢ Σ_c t_ic w_c log softmax(x)_ic over rows not ignored, divided by Σᵢ w_yᵢ; t = (1 − ε)·onehot(y) + ε/C.
- * x: [*, C], y: [*] class ids. The reduction is PyTorch's `CrossEntropyLoss(reduction="mean")`.
+ * x: [*, C], y: [*] class ids; or y: [*, C] probabilities, t = (1 − ε)·y + ε/C, divided by the number of rows. The reductions are
+ * PyTorch's `CrossEntropyLoss(reduction="mean")`.
  */
-function crossEntropy(
-  b: RuleBuilder,
-  options: Extract<LossOptions, { kind: "cross-entropy" }>,
-  logits: Value,
-  labels: Value,
-): Loss {
+function crossEntropy(b: RuleBuilder, options: CrossEntropyOptions, logits: Value, labels: Value): Loss {
   const { target, weight } = crossEntropyTargets(b, options, logits, labels);
   const logp = b.op("LogSoftmax", [logits], { axis: e.int(-1) });
   return mean(b, e.neg(b, e.sumAll(b, e.mul(b, target, logp))), weight);
@@ -114,11 +128,11 @@ function crossEntropy(
 /**
  * √mᵢ ∂ℓᵢ/∂x at a label that is drawn from the model's own distribution, over the weight of the loss W; ℓᵢ unsmoothed, mᵢ the
  * mass of row i's target (its weight; 0 where ignored). Then W·(Jᵀu)² is an unbiased diagonal of the Gauss-Newton matrix of
- * the loss (Bartlett's identity). Noise, of the shape of the labels: uniform in [0, 1) for cross-entropy (by the inverse of the
+ * the loss (Bartlett's identity). Noise, one number a row or target: uniform in [0, 1) for cross-entropy (by the inverse of the
  * cumulative distribution) and for binary cross-entropy; normal for the squared error, whose residuals are N(0, ½).
  */
 function sampledScore(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, noise: Value): Value {
-  if (options.kind === "cross-entropy") {
+  if (comparesClasses(options)) {
     const { target, weight, ids } = crossEntropyTargets(b, options, logits, labels);
     const p = e.softmax(b, logits, -1);
     const below = e.lessOrEqual(b, b.op("CumSum", [p, b.scalar(-1, "int64")]), e.unsqueeze(b, noise, [-1]));
@@ -144,7 +158,7 @@ function sampledScore(b: RuleBuilder, options: LossOptions, logits: Value, label
  * for binary cross-entropy, √2 for the squared error.
  */
 function signedScore(b: RuleBuilder, options: LossOptions, logits: Value, labels: Value, signs: Value): Value {
-  if (options.kind === "cross-entropy") {
+  if (comparesClasses(options)) {
     const { target, weight } = crossEntropyTargets(b, options, logits, labels);
     const p = e.softmax(b, logits, -1);
     const rooted = e.mul(b, e.sqrt(b, p), signs);

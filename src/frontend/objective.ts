@@ -91,7 +91,8 @@ export function scoreNoise(
   const known = knownLoss(loss);
   if (!labels || !known) return null;
   if (kind === "signs") return { shape: known.logits.dims, distribution: "rademacher" };
-  return { shape: labels.shape, distribution: known.options.kind === "mse" ? "normal" : "uniform" };
+  const shape = known.options.kind === "soft-cross-entropy" ? labels.shape.slice(0, -1) : labels.shape;
+  return { shape, distribution: known.options.kind === "mse" ? "normal" : "uniform" };
 }
 
 /** Type of the labels, or null where the model computes its own loss. */

@@ -1,5 +1,6 @@
 import type { Port, ManifestInput } from "../format/manifest.js";
 import type { Measure } from "../curvature/measure.js";
+import { comparesClasses } from "../frontend/losses.js";
 import { knownLoss, labelsType, lossTarget, scoreNoise, type Source } from "../frontend/objective.js";
 import type { Value } from "../ir/graph.js";
 import { partsOf } from "../optim/compose.js";
@@ -161,7 +162,7 @@ function describeLoss(source: Source): ManifestInput["loss"] {
   return {
     ...options,
     logits: [...source.outputs].find(([, v]) => v === logits)?.[0] ?? logits.name,
-    ...(options.kind === "cross-entropy" ? { classes: must(logits.dims.at(-1), "classes") } : {}),
+    ...(comparesClasses(options) ? { classes: must(logits.dims.at(-1), "classes") } : {}),
   };
 }
 

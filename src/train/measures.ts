@@ -20,16 +20,22 @@ export function usualMeasure({ loss, outputs, targets }: Manifest): Measure | un
   const shape = logits === undefined ? undefined : outputs[logits]?.shape;
   if (logits === undefined || labels === undefined || shape === undefined) return undefined;
   switch (loss.kind) {
-    case "cross-entropy": {
+    case "cross-entropy":
+    case "soft-cross-entropy": {
       const classes = shape.at(-1);
       if (typeof classes !== "number") return undefined;
       const ignore = typeof loss.ignoreIndex === "number" ? loss.ignoreIndex : undefined;
+      // Of probabilities, the most likely class is the one that is counted.
+      const truthOf = (batches: readonly EvaluatedBatch[]) => {
+        const given = gather(batches, labels);
+        return loss.kind === "cross-entropy" ? given : argmaxRows(given, classes);
+      };
       return named(
         ["accuracy", "matthews", ...(classes === 2 ? ["f1", "auc"] : ["f1_macro"])],
-        (batches) => classifierMetrics(gather(batches, logits), gather(batches, labels), classes, ignore),
+        (batches) => classifierMetrics(gather(batches, logits), truthOf(batches), classes, ignore),
         classes <= mostClasses
           ? (batches) =>
-              confusionMatrix(argmaxRows(gather(batches, logits), classes), gather(batches, labels), classes, ignore)
+              confusionMatrix(argmaxRows(gather(batches, logits), classes), truthOf(batches), classes, ignore)
           : undefined,
       );
     }

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gradient, hvpOfGradient } from "../../src/autodiff/hvp.js";
-import { emitLoss, type LossOptions } from "../../src/frontend/losses.js";
+import { emitLoss, randomScore, type LossOptions } from "../../src/frontend/losses.js";
 import { tensorType } from "../../src/ir/graph.js";
 import { newBuilder } from "../../src/ops/builder.js";
 import { must } from "../../src/util/assert.js";
@@ -76,6 +76,37 @@ describe("losses", () => {
     const { loss, grad } = lossAndGradient(ignored);
     expect(loss).to.equal(0);
     expect([...grad].every((g) => g === 0)).to.equal(true);
+  });
+
+  it("draws the same score at certain probabilities as at their classes", () => {
+    const c = must(fixture.cases[0], "a case");
+    const [rows = 0, classes = 0] = c.logits.dims;
+    const likely = Array.from({ length: rows * classes }, (_, k) =>
+      Number(c.labels.data[Math.trunc(k / classes)] === k % classes),
+    );
+    for (const noise of ["labels", "signs"] as const) {
+      const scores = (["cross-entropy", "soft-cross-entropy"] as const).map((kind) => {
+        const soft = kind === "soft-cross-entropy";
+        const b = newBuilder("score");
+        const logits = b.input("logits", tensorType("float64", c.logits.dims));
+        const dims = soft ? c.logits.dims : c.labels.dims;
+        const labels = b.input("labels", tensorType(soft ? "float64" : "int64", dims));
+        const noiseDims = noise === "labels" ? [rows] : c.logits.dims;
+        const drawn = b.input("noise", tensorType("float64", noiseDims));
+        const score = randomScore(noise, b, { kind, classWeights: [0.5, 2, 1.25] }, logits, labels, drawn);
+        const values = evaluate(b.graph, {
+          logits: array("float64", c.logits.dims, c.logits.data),
+          labels: array(soft ? "float64" : "int64", dims, soft ? likely : c.labels.data),
+          noise: array("float64", noiseDims, noise === "labels" ? [0.1, 0.9, 0.4, 0.7, 0.2] : direct(c).map(Math.sign)),
+        });
+        return must(values.get(score), "score").data;
+      });
+      const [hard, soft] = scores as [Float64Array, Float64Array];
+      // With class weights the means differ in what they divide by: their sum, or the rows.
+      const weight = c.labels.data.reduce((sum, label) => sum + [0.5, 2, 1.25][label]!, 0);
+      expect(hard.some((v) => v !== 0)).to.equal(true);
+      hard.forEach((v, i) => expect(soft[i]).to.be.closeTo((v * weight) / rows, 1e-12));
+    }
   });
 
   it("refuses class weights for another number of classes", async () => {

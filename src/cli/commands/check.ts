@@ -4,6 +4,7 @@ import type { CheckReport } from "../../pack/check.js";
 import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
+import { lossKinds, type LossKind } from "../loss.js";
 import { list } from "../parse.js";
 
 const help = `
@@ -24,7 +25,7 @@ Examples:
 interface Flags {
   logits?: string[];
   ep?: KernelProvider;
-  loss?: "cross-entropy" | "mse" | "bce-with-logits";
+  loss?: LossKind;
   json?: true;
 }
 
@@ -44,11 +45,9 @@ export const command: CommandBuilder = (context) =>
       ]),
     )
     .addOption(
-      new Option("--loss <kind>", "--ep on a model: the loss of its graphs (default: cross-entropy)").choices([
-        "cross-entropy",
-        "mse",
-        "bce-with-logits",
-      ]),
+      new Option("--loss <kind>", "--ep on a model: the loss of its graphs (default: cross-entropy)").choices(
+        lossKinds,
+      ),
     )
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
