@@ -17,6 +17,13 @@ export interface SamplerOptions {
   groupByLength?: number;
 }
 
+/** The seed of the orders, the epoch from 0, and how many of its examples were given out. */
+export interface SamplerPlace {
+  seed: number;
+  epoch: number;
+  position: number;
+}
+
 /** Examples per stretch of `order`, by length within it; the batches in an order of their own, the one with the longest example first. */
 function groupByLength(
   order: Int32Array,
@@ -97,6 +104,11 @@ export class Sampler {
     const batch = this.#currentOrder().slice(this.#position, stop);
     this.#position = stop;
     return batch;
+  }
+
+  /** Which batch comes next: what is drawn for it can be keyed by that, and needs no state of its own. */
+  get place(): SamplerPlace {
+    return { seed: this.#seed, epoch: this.#epoch, position: this.#position };
   }
 
   state(): JsonValue {

@@ -9,5 +9,5 @@ export async function sha256OfFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** SHA-256 of a text in UTF-8, in hexadecimal. */
-export const sha256Of = (text: string): string => createHash("sha256").update(text).digest("hex");
+/** SHA-256 of bytes, or of a text in UTF-8, in hexadecimal. */
+export const sha256Of = (data: string | Uint8Array): string => createHash("sha256").update(data).digest("hex");
