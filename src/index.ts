@@ -31,6 +31,7 @@ export {
   type StateDictReport,
 } from "./pack/torch.js";
 export { readManifest, type Manifest } from "./format/manifest.js";
+export type { Precision } from "./frontend/autocast.js";
 export type { LossOptions } from "./frontend/losses.js";
 
 // Running a package

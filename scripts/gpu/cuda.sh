@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: holds training there against the CPU (gradients, Hessian-vector products, 20 steps), then
-# times it against PyTorch on the same GPU where that is installed.
+# On a machine with an NVIDIA GPU: holds training there against the CPU (gradients, Hessian-vector products, 20 steps), in
+# float32 and in mixed precision, then times it against PyTorch on the same GPU where that is installed.
 #
 #     scripts/gpu/cuda.sh [PYTHON]
 #
@@ -38,10 +38,16 @@ if ! has onnxruntime && [ -d wheels ]; then
   "$python" -m pip install --quiet --no-index --find-links wheels onnxruntime-gpu numpy
 fi
 has onnxruntime || fail "$python has no onnxruntime: install onnxruntime-gpu, or name another Python"
-[ -f build/gpu/batches.json ] || "$node" build/scripts/gpu/check.js --prepare
+[ -f build/gpu/curvsam-mixed/manifest.json ] || "$node" build/scripts/gpu/check.js --prepare
 for optimizer in adamw sam curvsam; do
   "$python" scripts/gpu/train_package.py "build/gpu/$optimizer" --batches build/gpu/batches.json \
     --provider cuda --steps 20 --compare || failed=1
+done
+
+echo "== Python, mixed precision"
+for optimizer in adamw sam curvsam; do
+  "$python" scripts/gpu/train_package.py "build/gpu/$optimizer-mixed" --reference "build/gpu/$optimizer" \
+    --batches build/gpu/batches.json --provider cuda --steps 20 --compare || failed=1
 done
 
 echo "== Benchmark"

@@ -9,6 +9,9 @@ import { root } from "../../test/support/root.js";
 export const optimizers = { adamw: "none", sam: "sam", curvsam: "curvsam" } as const;
 export type OptimizerName = keyof typeof optimizers;
 
+/** The folder of an optimizer's package in mixed precision. */
+export const mixedName = (optimizer: string): string => `${optimizer}-mixed`;
+
 const batches = 8;
 const [rows, tokens] = [4, 16];
 const vocabulary = 5000;
@@ -26,13 +29,17 @@ export interface BatchFile {
 export async function writeModels(out: string): Promise<void> {
   mkdirSync(out, { recursive: true });
   for (const [name, ascent] of Object.entries(optimizers)) {
-    await patch(join(root, "models", "roberta-mini", "model.onnx"), join(out, name), {
-      loss: { kind: "cross-entropy", logits: "logits" },
-      optimizer: ascent,
-      base: "adamw",
-      hyper: { lr: 1e-3 },
-      force: true,
-    });
+    for (const precision of ["float32", "mixed"] as const) {
+      const folder = precision === "mixed" ? mixedName(name) : name;
+      await patch(join(root, "models", "roberta-mini", "model.onnx"), join(out, folder), {
+        loss: { kind: "cross-entropy", logits: "logits" },
+        optimizer: ascent,
+        base: "adamw",
+        hyper: { lr: 1e-3 },
+        precision,
+        force: true,
+      });
+    }
   }
   const made = Array.from({ length: batches }, (_, i): BatchFile => {
     const rng = new Rng(0, "batch", i);

@@ -6,7 +6,9 @@
 Takes steps as manifest.json says: graphs on its schedule, `next/…` into the other one of two buffers that every
 parameter and state has on the device, which are swapped once the step is taken. `--phases` takes each step phase by
 phase instead, one micro-batch a step. `--compare` takes the same steps on the CPU too, and holds losses, gradients and
-Hessian-vector products against those there. Hyper-parameters have their defaults of the manifest.
+Hessian-vector products against those there; `--reference` names another package that the CPU takes, for one in mixed
+precision that of float32. Hyper-parameters have their defaults of the manifest, but that in mixed precision the scale of
+the loss is halved where a step overflows, which is taken anew.
 batches.json holds a list of {"inputs": {name: rows}, "labels": [...]}, which are taken in turn. Random inputs are drawn
 from the seed, by name and step; `--random` reads them from a safetensors file instead, named `<input>@<step>`.
 
@@ -49,7 +51,13 @@ STORED = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-LARGEST_ERROR = {"gradient": 1e-3, "hvp": 1e-3, "loss": 1e-2}
+LARGEST_ERROR = {
+    "float32": {"gradient": 1e-3, "hvp": 1e-3, "loss": 1e-2},
+    # Some 20 roundings of float16.
+    "mixed": {"gradient": 1e-2, "hvp": 1e-2, "loss": 2e-2},
+}
+# In mixed precision, the scale of the loss that comparisons begin with: small enough for Hessian-vector products too.
+SMALL_SCALE = 256
 
 
 class Failure(Exception):
@@ -156,6 +164,8 @@ class Trainer:
             raise Failure(f"{manifest}: cannot be read: {error}; give a folder that curvsam patch wrote") from error
         if self.manifest.get("format") != "curvsam-training-package" or self.manifest.get("version") != 1:
             raise Failure(f"{manifest}: it is not a training package of version 1")
+        mixed = self.manifest.get("precision") == "mixed"
+        self.loss_scale: float | None = self.manifest["hyper"]["hyper/loss_scale"]["default"] if mixed else None
         self.folder, self.provider, self.seed = folder, provider, seed
         self.device = (provider, device_id if provider != "cpu" else 0)
         self.given = read_safetensors(random_file) if random_file else None
@@ -214,6 +224,8 @@ class Trainer:
         for name in graph.inputs:
             if name in batch:
                 feeds[name] = batch[name]
+            elif name == "hyper/loss_scale" and self.loss_scale is not None:
+                feeds[name] = self.put(np.asarray(self.loss_scale, np.float32))
             elif name in self.manifest["hyper"]:
                 feeds[name] = self.put(np.asarray(self.manifest["hyper"][name]["default"], np.float32))
             elif name in self.manifest["random"]:
@@ -237,6 +249,13 @@ class Trainer:
 
     def step(self, batch: dict, phases: bool) -> float:
         """Takes a step; returns its loss. One that is not finite leaves everything as it was."""
+        loss = self.attempt(batch, phases)
+        while math.isnan(loss) and self.loss_scale is not None and self.loss_scale > 1:
+            self.loss_scale /= 2
+            loss = self.attempt(batch, phases)
+        return loss
+
+    def attempt(self, batch: dict, phases: bool) -> float:
         device_batch, sizes = self.prepare(batch)
         renewed: set[str] = set()
         self.drawn: dict[str, ort.OrtValue] = {}
@@ -250,7 +269,9 @@ class Trainer:
             for phase in self.manifest["phases"][variant]:
                 prefix = "perturbed_" if phase.get("perturbed") else ""
                 inputs = (device_batch, sizes) if phase.get("batch") else ({}, sizes)
-                scalars |= self.run(self.graph(phase["graph"]), *inputs, renewed, handed, prefix)
+                given = self.run(self.graph(phase["graph"]), *inputs, renewed, handed, prefix)
+                skipped = max(given.get("skipped", 0), scalars.get("skipped", 0))
+                scalars |= {**given, "skipped": skipped}
         else:
             scalars = self.run(self.graph(variant), device_batch, sizes, renewed, {})
         finite = all(math.isfinite(scalars.get(name, 0)) for name in ("loss", "perturbed_loss"))
@@ -336,6 +357,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--phases", action="store_true", help="take steps phase by phase")
     parser.add_argument("--random", type=Path, help="safetensors file of the random inputs")
     parser.add_argument("--compare", action="store_true", help="hold it against the CPU")
+    parser.add_argument("--reference", type=Path, help="--compare: the package that the CPU takes (default: the same)")
     parser.add_argument("--save", type=Path, help="write the trained weights to this safetensors file")
     parsed = parser.parse_args()
     if parsed.steps < 1 or parsed.warm_up < 0:
@@ -353,8 +375,9 @@ def main() -> int:
     batches = read_batches(o.batches)
     trainer = Trainer(o.package, o.provider, o.device_id, o.seed, o.random)
     result: dict = {"package": str(o.package), "provider": o.provider, "onnxruntime": ort.__version__}
-    reference = Trainer(o.package, "cpu", 0, o.seed, o.random) if o.compare else None
+    reference = Trainer(o.reference or o.package, "cpu", 0, o.seed, o.random) if o.compare else None
     if reference:
+        trainer.loss_scale = trainer.loss_scale and SMALL_SCALE
         for phase, kind in (("gradient", "grad"), ("hvp", "hvp")):
             error = relative(trainer.vectors(phase, kind, batches[0]), reference.vectors(phase, kind, batches[0]))
             result[f"{phase}_error"] = error
@@ -370,10 +393,11 @@ def main() -> int:
     if o.save:
         write_safetensors(o.save, trainer.weights())
     print(json.dumps(result))
-    errors = {kind: result.get(f"{kind}_error") for kind in LARGEST_ERROR}
-    wrong = [kind for kind, error in errors.items() if error is not None and not error <= LARGEST_ERROR[kind]]
+    limits = LARGEST_ERROR[trainer.manifest.get("precision", "float32")]
+    errors = {kind: result.get(f"{kind}_error") for kind in limits}
+    wrong = [kind for kind, error in errors.items() if error is not None and not error <= limits[kind]]
     for kind in wrong:
-        limit = f"at most {LARGEST_ERROR[kind]:.0e} expected"
+        limit = f"at most {limits[kind]:.0e} expected"
         print(f"error: {o.package}: {kind} differs from the CPU's by {errors[kind]:.1e}, {limit}", file=sys.stderr)
     return 1 if wrong else 0
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On a machine with a Vulkan driver, of a GPU or in software: holds training on WebGPU against the CPU (gradients, Hessian-vector
-# products, 20 steps).
+# products, 20 steps), in float32 and in mixed precision.
 #
 #     scripts/gpu/vulkan.sh
 #

@@ -3,6 +3,7 @@ import { readManifest } from "../format/manifest.js";
 import { reportKernels, type KernelProvider, type KernelReport } from "../lower/kernel_report.js";
 import { newModel } from "../ir/graph.js";
 import { compose } from "../optim/compose.js";
+import type { Precision } from "../frontend/autocast.js";
 import { loadSource } from "../pack/load.js";
 import { emitGraphs } from "../pack/patch.js";
 import { loadModel } from "../serde/index.js";
@@ -22,10 +23,14 @@ export function packageKernels(folder: string, provider: KernelProvider): Kernel
 export async function sourceKernels(
   file: string,
   provider: KernelProvider,
-  { kind, logits }: { kind: LossKind; logits: string | undefined },
+  { kind, logits, precision }: { kind: LossKind; logits: string | undefined; precision: Precision },
 ): Promise<KernelReport> {
   const { source } = await loadSource(file, { loss: { kind, ...(logits !== undefined && { logits }) } });
-  const graphs = emitGraphs({ source, optimizer: compose("curvsam", "sgd"), groupedHyper: new Set() });
+  const graphs = emitGraphs({
+    source: { ...source, precision },
+    optimizer: compose("curvsam", "sgd"),
+    groupedHyper: new Set(),
+  });
   return reportKernels(
     [...graphs].map(([name, graph]) => [name, graph, newModel(graph).opsets] as const),
     provider,

@@ -48,7 +48,7 @@ export const addHyperOptions = (command: Command): Command =>
     .option("--hyper <name=x>", "any other hyper-parameter of the package", assignments)
     .option(
       "--loss-scale <x>",
-      "factor of the loss where it is differentiated; dynamic: from the package's on, halved where a gradient overflows",
+      "factor of the loss where it is differentiated; dynamic: from the package's on, halved at overflows (default in mixed precision)",
       scaleOf,
     )
     .option(

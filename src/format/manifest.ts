@@ -45,6 +45,8 @@ const manifestSchema = z.object({
   source: z.object({ file: z.string(), sha256: z.string(), irVersion: z.int(), opset: z.int() }),
   opset: z.int(),
   irVersion: z.int(),
+  /** What training graphs compute in: `mixed` is float16 for products, with float32 parameters and state. */
+  precision: z.enum(["float32", "mixed"]).default("float32"),
   /** `kind` is cross-entropy, soft-cross-entropy (labels are probabilities), mse, bce-with-logits or output; what else a loss has (label smoothing, …) stands beside. */
   loss: z.looseObject({ kind: z.string(), logits: z.string().optional(), output: z.string().optional() }),
   optimizer: z.looseObject({

@@ -8,6 +8,7 @@ import type { RuleBuilder } from "../ops/rule.js";
 import { must, UserError } from "../util/assert.js";
 import type { Dim } from "../util/shape.js";
 import { trainsBatchNorm } from "../ops/BatchNormalization.js";
+import { autocast, inPrecision, type Precision } from "./autocast.js";
 import { castLabels, evaluateArtifact, weighted, type ArtifactLoss, type TrainingGraph } from "./artifact.js";
 import { emitEvaluationNorm, type Buffer } from "./batch_norm.js";
 import { rewriteDropouts, type DropoutMask } from "./dropout.js";
@@ -30,6 +31,8 @@ export interface Source {
   /** Whether steps move the buffers (true) or leave them as they are. */
   movesBuffers: boolean;
   loss: LossSpec;
+  /** What its training graphs compute in; evaluation is in float32 always. Default: float32. */
+  precision?: Precision;
   /** A graph of training artifacts, which computes loss and gradients in training mode in the place of `graph`. */
   training?: TrainingGraph;
 }
@@ -146,7 +149,7 @@ export function evaluate(
       }
       return randomScore(kind, b, spec.options, logits, must(batch.labels, "labels"), noise);
     },
-    pull: (cotangent) => named(vjp(b, [must(logits, "the logits")], [cotangent], at)),
+    pull: (cotangent) => named(scaledPullback(b, must(logits, "the logits"), cotangent, at, batch.lossScale)),
     grads: () => named(gradients()),
     hvp: (v) =>
       named(
@@ -162,9 +165,23 @@ export function evaluate(
 
 /** ∇L by way of ∇(sL)/s, where the loss has a scale s. */
 function scaledGradient(b: RuleBuilder, loss: Value, at: readonly Value[], scale?: Value): (Value | null)[] {
-  if (!scale) return gradient(b, loss, at);
+  return scale ? unscaled(b, vjp(b, [loss], [scale], at), scale) : gradient(b, loss, at);
+}
+
+/** The cotangents of `at` for one of `from`, on the way times the scale of the loss where there is one. */
+function scaledPullback(
+  b: RuleBuilder,
+  from: Value,
+  cotangent: Value,
+  at: readonly Value[],
+  scale?: Value,
+): (Value | null)[] {
+  return scale ? unscaled(b, vjp(b, [from], [e.mul(b, cotangent, scale)], at), scale) : vjp(b, [from], [cotangent], at);
+}
+
+function unscaled(b: RuleBuilder, values: readonly (Value | null)[], scale: Value): (Value | null)[] {
   const inverse = e.reciprocal(b, scale);
-  return vjp(b, [loss], [scale], at).map((g) => g && e.mul(b, g, inverse));
+  return values.map((v) => v && e.mul(b, v, inverse));
 }
 
 /** Copies what `wanted` values need into `b`; with `training` false every Dropout is the identity, every batch norm by its buffers. */
@@ -192,7 +209,12 @@ export function forward(
     if (trainsBatchNorm(node) && !training) return emitEvaluationNorm(inner, node, inputs);
     return dropouts(node, inputs, inner, copy);
   };
-  return instantiate(b, source.graph, bindings, wanted, replace, batch.retype);
+  if (!training || source.precision !== "mixed")
+    return instantiate(b, source.graph, bindings, wanted, replace, batch.retype);
+  const parameters = new Set(source.parameters.map((p) => p.value));
+  const map = instantiate(b, source.graph, bindings, wanted, autocast(source.graph, parameters, replace), batch.retype);
+  for (const v of wanted) map.set(v, inPrecision(b, must(map.get(v), v.name), false));
+  return map;
 }
 
 /** Emits the loss over the copied values. */

@@ -4,13 +4,13 @@ import type { Graph, Node, Type, Value } from "./graph.js";
 
 /**
  * Emits something else for a node of a graph or of a body, given its inputs in the builder `b`; null copies the node.
- * `copy` copies it too, for what is made out of the copy.
+ * `copy` copies it too, for what is made out of the copy, or with other inputs and types.
  */
 export type Rewrite = (
   node: Node,
   inputs: readonly (Value | null)[],
   b: Builder,
-  copy: () => Node,
+  copy: (inputs?: readonly (Value | null)[], retype?: Retype) => Node,
 ) => readonly (Value | null)[] | null;
 
 /** The type of a copy, from that of the original. */
@@ -64,8 +64,8 @@ function copyNodes(
   const needed = producers(graph, outputs, map);
   for (const node of graph.nodes) {
     if (!needed.has(node)) continue;
-    const inputs = node.inputs.map((v) => v && at(v));
-    const copy = (): Node => {
+    const own = node.inputs.map((v) => v && at(v));
+    const copy: Parameters<Rewrite>[3] = (inputs = own, again = sameType) => {
       const bodies = Object.fromEntries(Object.entries(node.bodies).map(([k, g]) => [k, copyBody(b, g, at, changes)]));
       return b.emit(
         node.op,
@@ -73,10 +73,14 @@ function copyNodes(
         node.outputs.map((o) => o !== null),
         node.attributes,
         bodies,
-        { domain: node.domain, name: node.name || node.op, types: node.outputs.map((o) => retype(o?.type ?? null)) },
+        {
+          domain: node.domain,
+          name: node.name || node.op,
+          types: node.outputs.map((o) => again(retype(o?.type ?? null))),
+        },
       );
     };
-    const made = rewrite(node, inputs, b, copy) ?? copy().outputs;
+    const made = rewrite(node, own, b, copy) ?? copy().outputs;
     node.outputs.forEach((o, i) => {
       const v = made[i];
       if (o && v) map.set(o, v);

@@ -52,6 +52,7 @@ export function describePackage(
     source: origin,
     opset: 21,
     irVersion: 10,
+    ...(source.precision === "mixed" && { precision: source.precision }),
     loss: describeLoss(source),
     optimizer: {
       ascent: ascent.name,

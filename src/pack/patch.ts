@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { manifestFile, writeManifest } from "../format/manifest.js";
 import { writeSafetensors } from "../format/safetensors.js";
 import { auditExport, type ExportWarning } from "../frontend/audit.js";
+import type { Precision } from "../frontend/autocast.js";
 import type { LossOptions } from "../frontend/losses.js";
 import type { Restored, TrainModeOptions } from "../frontend/train_mode.js";
 import type { Source } from "../frontend/objective.js";
@@ -18,6 +19,7 @@ import { version } from "../util/version.js";
 import { loadArtifact, type ArtifactFiles } from "./artifact.js";
 import { loadSource, type Origin } from "./load.js";
 import { describePackage, type HyperValues } from "./manifest.js";
+import { firstLossScale, inMixedPrecision, refuseInMixed } from "./mixed.js";
 import {
   curvatureGraph,
   descendGraph,
@@ -74,6 +76,11 @@ export interface PatchOptions {
    * more forward pass. It is done where graphs are lowered, for the CPU provider: optimizers of other runtimes would undo it.
    */
   recompute?: boolean;
+  /**
+   * `mixed`: training graphs compute products in float16, as PyTorch's autocast does, on float32 parameters and state, and scale the
+   * loss (2¹⁶ where `hyper` has no `loss_scale`). For GPU providers: the CPU provider refuses to train with it. Default: float32.
+   */
+  precision?: Precision;
   /** Replace the folder where it exists. */
   force?: boolean;
 }
@@ -104,7 +111,11 @@ export interface PatchReport {
 export async function patch(file: string, folder: string, options: PatchOptions): Promise<PatchReport> {
   const groups = options.groups ?? [];
   const ascent = options.optimizer ?? "curvsam";
-  const given = { options: options.optimizerOptions ?? {}, hyper: options.hyper ?? {} };
+  const mixed = options.precision === "mixed";
+  const given = {
+    options: options.optimizerOptions ?? {},
+    hyper: { ...(mixed && { loss_scale: firstLossScale }), ...options.hyper },
+  };
   const settled = options.preset === undefined ? given : withPreset(options.preset, ascent, given.options, given.hyper);
   const values: HyperValues = {
     all: settled.hyper,
@@ -118,13 +129,16 @@ export async function patch(file: string, folder: string, options: PatchOptions)
     hyper: values.all,
   });
   for (const group of groups) checkHyper(optimizer, group.hyper);
-  const { source, origin, restored } = await load(file, options, {
+  if (mixed) refuseInMixed(optimizer);
+  const loaded = await load(file, options, {
     ...(options.batchNormStatistics && { batchNormStatistics: options.batchNormStatistics }),
     ...(options.train && { train: options.train }),
     ...(options.freeze && { freeze: options.freeze }),
     ...(options.checkNames && { checkNames: options.checkNames }),
     group: (name) => groups.find((g) => g.match(name))?.name ?? "default",
   });
+  const { origin, restored } = loaded;
+  const source = mixed ? inMixedPrecision(loaded.source, file) : loaded.source;
   const groupedHyper = groupedNames(optimizer, groups);
   const recipe: Recipe = { source, optimizer, groupedHyper };
   const graphs: Record<string, { file: string; nodes: number }> = {};
@@ -167,11 +181,15 @@ export async function patch(file: string, folder: string, options: PatchOptions)
 /** Reads a plain model, or the artifacts around a training model. */
 async function load(
   file: string,
-  { loss, artifact, trainMode }: PatchOptions,
+  { loss, artifact, trainMode, precision }: PatchOptions,
   options: Omit<SourceOptions, "loss">,
 ): Promise<{ source: Source; origin: Origin; restored: readonly Restored[] }> {
   if (artifact) {
     check(!loss, `${file}: training artifacts bring their own loss; leave yours out`);
+    check(
+      precision !== "mixed",
+      `${file}: training artifacts hold gradients in their own types; patch the exported model for mixed precision`,
+    );
     check(!trainMode, `${file}: training artifacts are in training mode already; leave trainMode out`);
     return { ...(await loadArtifact(file, artifact, options)), restored: [] };
   }

@@ -9,7 +9,7 @@ import type { ZodObject } from "zod";
 import type { Part, Refresh } from "../optim/part.js";
 import { emitMeasure, measuredBefore, measuredName, type Role } from "./measured.js";
 import { Ports, type Recipe } from "./ports.js";
-import { emitDescent, gradientNorms, keepUnless, outputState, outputStep, updated } from "./step.js";
+import { emitDescent, gradientNorms, keepUnless, outputState, outputStep, skipsOverflow, updated } from "./step.js";
 import { basePrefix, type Variant } from "./variants.js";
 
 const outputParams = (b: RuleBuilder, prefix: string, params: Params): void => {
@@ -62,16 +62,22 @@ export function gradientGraph(recipe: Recipe, measure?: Role): Graph {
   return b.graph;
 }
 
-/** What was measured, the curvature state → its next values. */
+/** What was measured, the curvature state → its next values; in mixed precision also whether it overflowed, as `skipped`. */
 export function curvatureGraph(recipe: Recipe, role: Role): Graph {
   const { b, ports } = start(role === "base" ? "preconditioner" : "curvature", recipe);
   const { ascent, ascentOptions, base, baseOptions, curvature } = recipe.optimizer;
   const of = must(curvature[role], "a curvature refresh");
   const options = role === "base" ? baseOptions : ascentOptions;
   const state = ports.state(role === "base" ? base.state(baseOptions) : ascent.state(ascentOptions));
-  const { next, diagnostics } = b.scope(b.graph.name, () =>
-    of.refresh(ports.context(), options, measuredBefore(ports, role, of), state),
-  );
+  const measured = measuredBefore(ports, role, of);
+  const { next, diagnostics } = b.scope(b.graph.name, () => of.refresh(ports.context(), options, measured, state));
+  if (skipsOverflow(recipe.source) && of.measure) {
+    const { gives } = of.measure;
+    b.scope(b.graph.name, () => {
+      const ok = gives.map(({ kind }) => allFinite(b, measured.value(kind))).reduce((x, y) => e.and(b, x, y));
+      b.output(e.cast(b, e.not(b, ok), "float32"), "skipped");
+    });
+  }
   outputState(b, next);
   for (const [name, v] of diagnostics) b.output(v, name);
   return b.graph;

@@ -1,4 +1,4 @@
-import { evaluate, type Params } from "../frontend/objective.js";
+import { evaluate, type Params, type Source } from "../frontend/objective.js";
 import type { Graph, Value } from "../ir/graph.js";
 import { newBuilder } from "../ops/builder.js";
 import * as e from "../ops/emit.js";
@@ -14,7 +14,7 @@ import type { Variant } from "./variants.js";
 /**
  * One step of the optimizer on one batch, as one graph: both passes, what is measured beside them, and the descent.
  * Outputs: next/* for every tensor that the step changes, and its diagnostics. A loss or gradient that is not finite, in
- * either pass, leaves everything as it was and sets `skipped`.
+ * either pass, leaves everything as it was and sets `skipped`; in mixed precision a measurement that is not finite does too.
  */
 export function stepGraph(recipe: Recipe, variant: Variant): Graph {
   const b = newBuilder(variant.name);
@@ -40,6 +40,7 @@ export function stepGraph(recipe: Recipe, variant: Variant): Graph {
   ): State =>
     b.scope(role === "base" ? "preconditioner" : "curvature", () => {
       const values = emitMeasure(ports, role, of, at.point, at.evaluation, batch);
+      if (skipsOverflow(source)) for (const params of values.values()) ok = e.and(b, ok, allFinite(b, params));
       const measured = measuredHere(ports, role, values, at.evaluation, at.gradient, second);
       const options = role === "base" ? baseOptions : ascentOptions;
       const { next, diagnostics: own } = of.refresh(ports.context(), options, measured, state);
@@ -90,6 +91,9 @@ export function stepGraph(recipe: Recipe, variant: Variant): Graph {
   });
   return b.graph;
 }
+
+/** Whether a step is skipped too where what was measured overflows: a smaller scale of the loss may help it. */
+export const skipsOverflow = (source: Pick<Source, "precision">): boolean => source.precision === "mixed";
 
 /** What the combine rule and the base make of the gradients: the next weights, and what changes of their state. */
 export function emitDescent(

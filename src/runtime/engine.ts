@@ -8,6 +8,7 @@ import { CycleGraph, cyclePeriod } from "./cycle.js";
 import { feedsOf, prepareBatch, type Hyper, type PreparedBatch, type Sources } from "./feeder.js";
 import { PackageGraphs, type PackageGraph } from "./graphs.js";
 import { resolveOptions, type Driver, type EngineOptions, type SessionOptions } from "./options.js";
+import { requireFastHalf } from "./precision.js";
 import { Phases } from "./phases.js";
 import { RandomInputs, type Moment } from "./random.js";
 import { checkRoomForSteps, checkRoomToOpen } from "./room.js";
@@ -106,6 +107,7 @@ export class Engine {
    */
   async step(micro: readonly Feeds[], hyper: Hyper = {}, driver: Driver = this.options.driver): Promise<StepResult> {
     check(micro.length > 0, "a step needs at least one batch");
+    requireFastHalf(this.manifest, this.options.session.provider.name);
     this.checkHyper(hyper);
     const batches = micro.map((batch) => prepareBatch(this.manifest, batch));
     const variant = scheduledGraph(this.manifest.schedule, this.counters.step);

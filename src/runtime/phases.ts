@@ -117,11 +117,13 @@ class PhasedStep {
     this.collect(accumulator.scalars(), prefix);
   }
 
-  /** Scalars become diagnostics, and stay at hand for the phases that follow. */
+  /** Scalars become diagnostics, and stay at hand for the phases that follow; the step is skipped where any phase says so. */
   private collect(results: Readonly<Record<string, Tensor>>, prefix: string): void {
     for (const [name, tensor] of Object.entries(results)) {
       this.handed.set(prefix + name, tensor);
-      if (tensor.size === 1) this.diagnostics[prefix + name] = scalarOf(unwrap(tensor));
+      if (tensor.size !== 1) continue;
+      const value = scalarOf(unwrap(tensor));
+      this.diagnostics[prefix + name] = name === "skipped" ? Math.max(value, this.diagnostics[name] ?? 0) : value;
     }
   }
 

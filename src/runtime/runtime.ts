@@ -34,19 +34,21 @@ export class PackageRuntime {
     readonly threads: number,
     /** Seed of the random inputs. */
     readonly seed: number,
+    /** Name of the execution provider. */
+    readonly provider: string,
     private readonly worker: Worker,
   ) {}
 
   /** Opens the package in `folder`: reads the manifest and the weights; graphs are opened when first needed. */
   static async open(folder: string, options: EngineOptions = {}): Promise<PackageRuntime> {
-    const { threads, seed } = resolveOptions(options);
+    const { threads, seed, provider } = resolveOptions(options);
     const manifest = readManifest(folder);
     const worker = new Worker(new URL("./worker.js", import.meta.url), {
       // Flags such as --input-type are about the program's entry, not about the worker's.
       execArgv: [],
       workerData: { folder, options: { ...options, threads } },
     });
-    const runtime = new PackageRuntime(folder, manifest, threads, seed, worker);
+    const runtime = new PackageRuntime(folder, manifest, threads, seed, provider.name, worker);
     await new Promise<void>((resolve, reject) => {
       worker.on("message", (response: Response) => {
         if (response.kind === "opened") resolve();

@@ -1,5 +1,6 @@
 import type { Batch } from "../data/batch.js";
 import type { StepResult } from "../runtime/engine.js";
+import { requireFastHalf } from "../runtime/precision.js";
 import { UserError } from "../util/assert.js";
 import type { JsonValue } from "../util/json.js";
 import { Chunks, checkChunk } from "./chunks.js";
@@ -9,7 +10,7 @@ import { curvatureTensors, meanCurvature } from "./curvature.js";
 import { EventLog, type TrainEvent } from "./events.js";
 import { rank, valueOf, watch } from "./goals.js";
 import { Groups, type Group } from "./groups.js";
-import { firstLossScale, leastLossScale, lossScaleHyper, nextLossScale } from "./loss_scale.js";
+import { dynamicLossScale, firstLossScale, leastLossScale, lossScaleHyper, nextLossScale } from "./loss_scale.js";
 import { checkOptions, type Callbacks, type FitMoment, type FitOptions, type FitResult } from "./options.js";
 import { planOf, type Plan } from "./plan.js";
 import { Progress } from "./progress.js";
@@ -65,12 +66,13 @@ class Training {
     const { runtime, train, epochs, accumulate = 1, maxSteps = Infinity, resume } = options;
     const { threads, seed } = runtime;
     checkOptions(options);
+    requireFastHalf(runtime.manifest, runtime.provider);
     const groups = new Groups(train, accumulate);
     checkChunk(runtime.manifest, { chunk: options.chunk ?? "off", accumulate, stepsPerEpoch: groups.perEpoch });
     const total = Math.min(maxSteps, epochs * groups.perEpoch);
     // Whatever can be wrong is looked at before the first file is touched.
     const plan = planOf(options, total);
-    const firstScale = options.lossScale ? firstLossScale(runtime.manifest, options.hyper ?? {}) : null;
+    const firstScale = dynamicLossScale(options) ? firstLossScale(runtime.manifest, options.hyper ?? {}) : null;
     const resumed = resume === undefined ? null : await resumedState(options, resume);
     const state = resumed?.state ?? (await newState(runtime, train));
     state.lossScale = firstScale && (state.lossScale ?? firstScale);
@@ -251,10 +253,11 @@ class Training {
   /** Hyper-parameters of the next steps, all of them taken. */
   private hyperOf(steps: number): Record<string, number>[] {
     const { options, plan, state } = this;
+    const dynamic = dynamicLossScale(options);
     let scale = state.lossScale;
     return Array.from({ length: steps }, (_, i) => {
       const hyper = { ...plan.hyperAt(state.step + i), ...(scale && lossScaleHyper(scale)) };
-      if (scale && options.lossScale) scale = nextLossScale(scale, false, options.lossScale);
+      if (scale && dynamic) scale = nextLossScale(scale, false, dynamic);
       return hyper;
     });
   }
@@ -268,9 +271,10 @@ class Training {
   ): Promise<void> {
     const { options, state } = this;
     const { lossScale } = state;
+    const dynamic = dynamicLossScale(options);
     const { step, skipped, skippedInRow, wasSkipped, variant, diagnostics } = result;
     Object.assign(state, { step, skipped, skippedInRow });
-    if (lossScale && options.lossScale) state.lossScale = nextLossScale(lossScale, wasSkipped, options.lossScale);
+    if (lossScale && dynamic) state.lossScale = nextLossScale(lossScale, wasSkipped, dynamic);
     if (!wasSkipped) {
       state.running.loss += diagnostics.loss ?? 0;
       state.running.steps++;

@@ -32,6 +32,20 @@ export function nextLossScale(
   return good + 1 < growthInterval ? { scale, good: good + 1 } : { scale: 2 * scale, good: 0 };
 }
 
+/** How the scale of a run moves; in mixed precision it does so unless the run fixes it. Null where it stays. */
+export function dynamicLossScale({
+  lossScale,
+  runtime,
+  hyper = {},
+}: {
+  lossScale?: DynamicLossScale | undefined;
+  runtime: { manifest: Pick<Manifest, "precision"> };
+  hyper?: Readonly<Record<string, number>> | undefined;
+}): DynamicLossScale | null {
+  const isFixed = "loss_scale" in hyper || name in hyper;
+  return lossScale ?? (runtime.manifest.precision === "mixed" && !isFixed ? {} : null);
+}
+
 /** Where a dynamic scale starts: at the run's `loss_scale`, or the package's. Throws where the package has none. */
 export function firstLossScale(
   { hyper }: Pick<Manifest, "hyper">,

@@ -126,6 +126,16 @@ describe("curvsam check", () => {
       expect(stdout).to.match(/^lowered when the graphs are opened\n(.*\n)* {2}keepers +\d+ nodes /m);
     });
 
+    it("looks for float16 kernels where a model is to be trained in mixed precision", async () => {
+      const gaps = async (ep: string): Promise<string[]> => {
+        const { stdout } = await curvsam(["check", mlp, "--ep", ep, "--precision", "mixed", "--json"]);
+        const { kernels } = JSON.parse(stdout) as { kernels: KernelReport };
+        return kernels.gaps.map(({ op, why }) => `${op}: ${why}`);
+      };
+      expect(await gaps("cuda")).to.deep.equal([]);
+      expect(await gaps("cpu")).to.include("Add: no kernel for float16");
+    });
+
     it("exits 1 where a node has no kernel anywhere", async () => {
       const file = join(out, "forward.onnx");
       const model = loadModel(file);
@@ -137,7 +147,7 @@ describe("curvsam check", () => {
     });
 
     it("refuses what does not belong together", async () => {
-      for (const args of [[out], [mlp, "--loss", "mse"], [mlp, "--ep", "rocm"]]) {
+      for (const args of [[out], [mlp, "--loss", "mse"], [mlp, "--precision", "mixed"], [mlp, "--ep", "rocm"]]) {
         const { code, stderr } = await curvsam(["check", ...args]);
         expect(code).to.equal(2);
         expect(stderr).to.match(/^curvsam: [^\n]*--ep[^\n]*\n$/);

@@ -1,6 +1,11 @@
 import { expect } from "chai";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { newModel, tensorType, Value } from "../../src/ir/graph.js";
+import { Tensor } from "../../src/ir/tensor.js";
+import { newBuilder } from "../../src/ops/builder.js";
+import * as e from "../../src/ops/emit.js";
+import { saveModel } from "../../src/serde/index.js";
 import { curvsam } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
@@ -132,6 +137,13 @@ describe("curvsam patch", () => {
     ["a probe of no one", 2, /normal.*rademacher/, ["--loss", "mse", "--probe", "cauchy"]],
     ["a negative learning rate", 2, /--lr <x>.*expected a number >= 0/, ["--loss", "mse", "--lr", "-1"]],
     ["a frequency of zero", 2, /--frequency.*expected a whole number >= 1/, ["--loss", "mse", "--frequency", "0"]],
+    ["an unknown precision", 2, /--precision.*float32, mixed/, ["--loss", "mse", "--precision", "fp16"]],
+    [
+      "K-FAC in mixed precision",
+      1,
+      /kfac reads activations.*take another base/,
+      ["--loss", "cross-entropy", "--optimizer", "none", "--base", "kfac", "--precision", "mixed"],
+    ],
     ["an absent logits name", 1, /logit\b.*"?logits"?/, ["--loss", "cross-entropy", "--logits", "logit"]],
     ["an absent loss output", 1, /loss.*logits/, ["--loss-output", "loss"]],
     ["everything frozen", 1, /no parameter is left to train/, ["--loss", "cross-entropy", "--freeze", "*"]],
@@ -151,6 +163,21 @@ describe("curvsam patch", () => {
   for (const [what, code, says, options] of refusals) {
     it(`refuses ${what}`, () => refused(code, says, roberta, "-o", join(folder.path, "refused"), ...options));
   }
+
+  it("refuses a model in float16, in mixed precision too", async () => {
+    const b = newBuilder("half");
+    const x = b.input("x", tensorType("float32", ["batch", 4]));
+    const w = new Value("w", tensorType("float16", [4, 2]));
+    b.graph.initializers.set(w, Tensor.of("float16", [4, 2], [1, 2, 3, 4, 5, 6, 7, 8]));
+    const product = b.op("MatMul", [e.cast(b, x, "float16"), w]);
+    b.output(e.cast(b, product, "float32"), "wide");
+    b.output(product, "narrow");
+    const model = join(folder.path, "half.onnx");
+    saveModel(newModel(b.graph), model);
+    const options = ["-o", join(folder.path, "refused"), "--loss", "cross-entropy", "--precision", "mixed", "--logits"];
+    await refused(1, /half\.onnx: parameter "w" is float16; .*export the model in float32/, model, ...options, "wide");
+    await refused(1, /output "narrow".* is float16; training needs float32 models/, model, ...options, "narrow");
+  });
 
   it("refuses a model that is not there, and a parent folder that is not there", async () => {
     const output = join(folder.path, "refused");

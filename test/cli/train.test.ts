@@ -3,6 +3,7 @@ import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { SafetensorsFile, writeSafetensors } from "../../src/format/safetensors.js";
+import { patch } from "../../src/pack/patch.js";
 import { curvsam, type CliResult } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
@@ -262,6 +263,16 @@ describe("curvsam train, eval and export", function () {
       expect(existsSync(at("refused"))).to.equal(false);
     });
   }
+
+  it("refuses to train in mixed precision on the CPU", async () => {
+    const mixed = at("mixed");
+    await patch(join(model, "model.onnx"), mixed, { loss: { kind: "cross-entropy" }, precision: "mixed" });
+    const { code, stdout, stderr } = await curvsam(["train", mixed, "--data", at("train.tsv"), ...usual]);
+    expect(stderr).to.match(/^curvsam: [^\n]*mixed precision, and provider "cpu" has no float16[^\n]*\n$/);
+    expect(stdout).to.equal("");
+    expect(code).to.equal(1);
+    expect(existsSync(join(mixed, "run"))).to.equal(false);
+  });
 
   const files: [string, string, RegExp][] = [
     ["an empty data set", "sentence\tlabel\n", /the data set is empty/],

@@ -18,7 +18,7 @@ describe("manifest", () => {
     writeManifest(folder, sampleManifest());
     const first = readFileSync(join(folder, "manifest.json"), "utf8");
     const read = readManifest(folder);
-    expect(read).to.deep.equal({ ...sampleManifest(), handed: {}, phases: {}, refreshes: [] });
+    expect(read).to.deep.equal({ ...sampleManifest(), handed: {}, phases: {}, precision: "float32", refreshes: [] });
     const reversed = Object.fromEntries(Object.entries(read).reverse()) as typeof read;
     writeManifest(folder, reversed);
     expect(readFileSync(join(folder, "manifest.json"), "utf8")).to.equal(first);

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { KernelProvider, KernelReport } from "../../lower/kernel_report.js";
 import type { CheckReport } from "../../pack/check.js";
+import type { Precision } from "../../frontend/autocast.js";
 import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
@@ -20,12 +21,14 @@ Examples:
   $ curvsam check model.onnx
   $ curvsam check model.onnx --logits logits --json
   $ curvsam check model.onnx --ep webgpu --loss cross-entropy
+  $ curvsam check model.onnx --ep cuda --precision mixed
   $ curvsam check out --ep cuda`;
 
 interface Flags {
   logits?: string[];
   ep?: KernelProvider;
   loss?: LossKind;
+  precision?: Precision;
   json?: true;
 }
 
@@ -49,11 +52,18 @@ export const command: CommandBuilder = (context) =>
         lossKinds,
       ),
     )
+    .addOption(
+      new Option("--precision <name>", "--ep on a model: what its graphs compute in (default: float32)").choices([
+        "float32",
+        "mixed",
+      ]),
+    )
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (file: string, flags: Flags) => {
       const { existsSync, statSync } = await import("node:fs");
-      if (flags.loss !== undefined && flags.ep === undefined) throw new UsageError("--loss belongs to --ep");
+      for (const flag of ["loss", "precision"] as const)
+        if (flags[flag] !== undefined && flags.ep === undefined) throw new UsageError(`--${flag} belongs to --ep`);
       if (existsSync(file) && statSync(file).isDirectory()) {
         if (flags.ep === undefined) throw new UsageError(`${file} is a folder: of a package, --ep says what to check`);
         const { packageKernels } = await import("../kernels.js");
@@ -71,6 +81,7 @@ export const command: CommandBuilder = (context) =>
         kernels = await sourceKernels(file, flags.ep, {
           kind: flags.loss ?? "cross-entropy",
           logits: flags.logits?.[0],
+          precision: flags.precision ?? "float32",
         });
       }
       if (!report.differentiable || (kernels && lacksKernels(kernels))) context.fail();

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import type { PatchOptions, PatchReport } from "../../pack/patch.js";
 import { addArtifactOptions, goalOf, type ArtifactFlags } from "../artifact.js";
 import type { CommandBuilder } from "../context.js";
+import type { Precision } from "../../frontend/autocast.js";
 import { places } from "../../frontend/places.js";
 import { UsageError } from "../failure.js";
 import { columns, counted, grouped } from "../format.js";
@@ -33,6 +34,7 @@ interface Flags extends OptimizerFlags, ArtifactFlags {
   dropoutAt?: string[];
   bnStats: "update" | "freeze";
   recompute?: true;
+  precision: Precision;
   force?: true;
   json?: true;
 }
@@ -61,6 +63,11 @@ export const command: CommandBuilder = (context) => {
         .choices(["update", "freeze"])
         .default("update"),
     )
+    .addOption(
+      new Option("--precision <name>", "what training graphs compute in; mixed: products in float16, for GPUs")
+        .choices(["float32", "mixed"])
+        .default("float32"),
+    )
     .option("--recompute", "compute activations anew in backward passes: less memory, more time (CPU)")
     .option("--no-decay <globs>", "no weight decay for these parameters", list)
     .option("--force", "replace the package that the folder holds")
@@ -83,6 +90,7 @@ export const command: CommandBuilder = (context) => {
         groups: patterns["no-decay"] ? withoutDecay(groups, globs(patterns["no-decay"])) : groups,
         ...trainModeOf(flags),
         batchNormStatistics: flags.bnStats,
+        ...(flags.precision === "mixed" && { precision: flags.precision }),
         ...(flags.recompute && { recompute: true }),
         checkNames: (names) => refuseUnmatched(patterns, names),
         ...(patterns.train && { train: globs(patterns.train) }),
