@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Feeds } from "../../src/runtime/batch.js";
 import { Rng } from "../../src/util/rng.js";
-import type { Case } from "./cases.js";
 
 /** The one batch that every contender is given, as nested rows: Python reads it too. */
 export interface BatchRows {
@@ -10,9 +9,11 @@ export interface BatchRows {
 }
 
 /** Random tokens without padding, labels in turn. */
-export function makeBatch({ config, batch, sequence }: Case, inputs: readonly string[]): BatchRows {
+export function makeBatch(
+  { batch, sequence, vocabulary }: { batch: number; sequence: number; vocabulary: number },
+  inputs: readonly string[],
+): BatchRows {
   const rng = new Rng(0, "benchmark batch");
-  const vocabulary = Number(config["vocab_size"] ?? 30522);
   const fill = (name: string): number =>
     name === "input_ids" ? 5 + rng.int(vocabulary - 5) : name === "attention_mask" ? 1 : 0;
   return {
@@ -26,8 +27,9 @@ export function makeBatch({ config, batch, sequence }: Case, inputs: readonly st
   };
 }
 
-export function readBatch(file: string): Feeds {
-  const { inputs, labels } = JSON.parse(readFileSync(file, "utf8")) as BatchRows;
+export const readBatch = (file: string): Feeds => feedsOf(JSON.parse(readFileSync(file, "utf8")) as BatchRows);
+
+export function feedsOf({ inputs, labels }: BatchRows): Feeds {
   const int64 = (values: readonly number[], dims: readonly number[]) =>
     ({ dtype: "int64", dims, data: BigInt64Array.from(values, BigInt) }) as const;
   const feeds = Object.entries(inputs).map(

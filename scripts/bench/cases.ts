@@ -59,5 +59,8 @@ export const cases = {
 
 export type CaseName = keyof typeof cases;
 
+/** Tokens that the model knows; BERT's, where the configuration leaves it to the default. */
+export const vocabularyOf = ({ config }: Case): number => Number(config["vocab_size"] ?? 30522);
+
 /** Our steps in one run of the runtime, as `curvsam train` takes them. */
 export const chunk = 8;

@@ -19,7 +19,7 @@ import { patch } from "../../src/pack/patch.js";
 import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
 import { makeBatch } from "./batches.js";
-import { cases, chunk, type CaseName } from "./cases.js";
+import { cases, chunk, vocabularyOf, type CaseName } from "./cases.js";
 import { LineProcess, type Answer } from "./line_process.js";
 import { median, report, type Entry, type PatchResult, type Results } from "./report.js";
 
@@ -108,7 +108,10 @@ async function prepare({ name, work, python, prepare: anew }: Options): Promise<
     });
   }
   const inputs = Object.keys(readManifest(join(work, "none")).inputs);
-  writeFileSync(join(work, "batch.json"), JSON.stringify(makeBatch(cases[name], inputs)));
+  writeFileSync(
+    join(work, "batch.json"),
+    JSON.stringify(makeBatch({ ...cases[name], vocabulary: vocabularyOf(cases[name]) }, inputs)),
+  );
 }
 
 interface Contender {

@@ -6,9 +6,10 @@ import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
 import type { Sizes } from "./batch.js";
 import { discard } from "./discard.js";
+import { openBytes, partBytes } from "./memory.js";
 import type { SessionOptions } from "./options.js";
 import type { Session } from "./providers/provider.js";
-import { openSession, runError } from "./session.js";
+import { openPart, openSession, runError } from "./session.js";
 import { unwrap } from "./tensors.js";
 
 /** An opened graph of a package. */
@@ -85,6 +86,7 @@ function copyOf(result: Tensor, target: Tensor | null | undefined): ArrayBuffer[
 /** The graphs of a package, each opened when it is first needed. */
 export class PackageGraphs {
   private readonly opened = new Map<string, PackageGraph>();
+  private readonly parts = new Map<string, readonly PackageGraph[]>();
   private keepsMemory: boolean;
 
   constructor(
@@ -103,16 +105,52 @@ export class PackageGraphs {
   async get(key: string, sizes: Sizes = new Map()): Promise<PackageGraph> {
     const known = this.opened.get(key);
     if (known) return known;
+    const path = this.pathOf(key);
+    const keeps = this.keepsMemory && key === usualGraph(this.manifest.schedule);
+    const graph = new PackageGraph(path, await openSession(path, this.options, sizes, keeps), this.manifest);
+    this.opened.set(key, graph);
+    return graph;
+  }
+
+  /**
+   * The graph `key` of a phase that gives every tensor its new value, in parts to be run in their order where it gives many bytes:
+   * each run's outputs are copied by the binding, all of them at a time.
+   */
+  async inParts(key: string): Promise<readonly PackageGraph[]> {
+    const known = this.parts.get(key);
+    if (known) return known;
+    const isLarge = openBytes(this.manifest) > partBytes;
+    const parts = isLarge && this.options.provider.name === "cpu" ? await this.openParts(this.pathOf(key)) : null;
+    if (!parts) return [await this.get(key)];
+    this.parts.set(key, parts);
+    return parts;
+  }
+
+  private async openParts(path: string): Promise<readonly PackageGraph[] | null> {
+    // Loaded only here: reading ONNX files is no part of training.
+    const [{ loadModel, serializeModel }, { splitUpdates }] = await Promise.all([
+      import("../serde/index.js"),
+      import("../lower/parts.js"),
+    ]);
+    const split = splitUpdates(() => loadModel(path), partBytes);
+    if (!split) return null;
+    const shared = split.shared.map((v) => [v.name, { dtype: v.dtype, shape: v.dims.map(Number) }] as const);
+    const manifest = { ...this.manifest, handed: { ...this.manifest.handed, ...Object.fromEntries(shared) } };
+    const opened: PackageGraph[] = [];
+    for (const part of split.parts) {
+      const session = await openPart(serializeModel(part), path, this.options);
+      opened.push(new PackageGraph(path, session, manifest));
+    }
+    return opened;
+  }
+
+  private pathOf(key: string): string {
     const { graphs } = this.manifest;
     const file = Object.hasOwn(graphs, key) ? graphs[key] : undefined;
     check(file !== undefined, () => {
       return `${this.folder}: the package has no graph "${key}"${didYouMean(key, Object.keys(graphs))}`;
     });
-    const path = join(this.folder, file);
-    const keeps = this.keepsMemory && key === usualGraph(this.manifest.schedule);
-    const graph = new PackageGraph(path, await openSession(path, this.options, sizes, keeps), this.manifest);
-    this.opened.set(key, graph);
-    return graph;
+    return join(this.folder, file);
   }
 
   /** Opens no graph any more that holds on to its memory: another session does. */
@@ -123,8 +161,9 @@ export class PackageGraphs {
   }
 
   async release(): Promise<void> {
-    const graphs = [...this.opened.values()];
+    const graphs = [...this.opened.values(), ...[...this.parts.values()].flat()];
     this.opened.clear();
+    this.parts.clear();
     for (const graph of graphs) await graph.release();
   }
 }

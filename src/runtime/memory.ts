@@ -2,6 +2,9 @@ import type { Manifest } from "../format/manifest.js";
 import { byteLength } from "../util/dtype.js";
 import { sizeOf } from "../util/shape.js";
 
+/** The most bytes of new values that a phase gives in one run, where it can be taken apart. */
+export const partBytes = 1 << 28;
+
 /** Bytes of the parameter, state or handed tensor `name`; 0 where the manifest has none of that name. */
 export function bytesOfTensor({ parameters, state, handed }: Manifest, name: string): number {
   const spec = [parameters, state, handed].find((specs) => Object.hasOwn(specs, name))?.[name];

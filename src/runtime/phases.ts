@@ -39,12 +39,14 @@ export class Phases {
   ): Promise<PhasesResult> {
     const phases = phasesOf(this.manifest, variant);
     const last = phases.at(-1)?.graph ?? "descend";
-    const descend = await this.graphs.get(last);
+    const descend = await this.graphs.inParts(last);
     const run = new PhasedStep(this.manifest, this.store, this.handed, this.accumulator, sources, descend, pending);
     for (const { graph, batch, perturbed } of phases) {
       if (batch) {
         await run.gradient(await this.graphs.get(graph, batches[0]?.sizes), batches, perturbed ? "perturbed_" : "");
-      } else await run.phase(await this.graphs.get(graph));
+      } else {
+        for (const part of graph === last ? descend : [await this.graphs.get(graph)]) await run.phase(part);
+      }
     }
     return { updates: run.pending, diagnostics: run.diagnostics };
   }
@@ -59,7 +61,8 @@ class PhasedStep {
     private readonly handed: Map<string, Tensor>,
     private readonly accumulator: Accumulator,
     private readonly sources: Sources,
-    private readonly descend: PackageGraph,
+    /** The descent, which comes last. */
+    private readonly descend: readonly PackageGraph[],
     readonly pending: Set<string>,
   ) {}
 
@@ -153,7 +156,7 @@ class PhasedStep {
    * parameters where the perturbed ones were, and the second gradient comes when the HVP has done its part.
    */
   private borrowed(kind: string, parameter: string): Tensor | undefined {
-    const needed = (other: string) => this.descend.reads.has(`${other}/${parameter}`);
+    const needed = (other: string) => this.descend.some(({ reads }) => reads.has(`${other}/${parameter}`));
     if (kind === "perturbed" && !needed("perturbed")) return this.store.twin(parameter);
     if (kind === "perturbed_grad" && !needed("hvp")) return this.handed.get(`hvp/${parameter}`);
     return undefined;

@@ -77,6 +77,15 @@ export async function openSession(
 export const openLowered = (path: string, options: SessionOptions, keepsMemory: boolean): Promise<Session> =>
   InferenceSession.create(path, settings({ ...options, level: "disabled" }, keepsMemory));
 
+/** Opens a part of the graph in file `path`, which is in memory. */
+export async function openPart(model: Uint8Array, path: string, options: SessionOptions): Promise<Session> {
+  try {
+    return await InferenceSession.create(model, settings(options));
+  } catch (error) {
+    throw new UserError(`${path}: ONNX Runtime cannot open a part of it: ${reasonOf(error)}`);
+  }
+}
+
 /** An error of a run, as one line that names the graph. */
 export function runError(path: string, error: unknown): UserError {
   const reason = reasonOf(error);

@@ -6,7 +6,7 @@ import { must } from "../util/assert.js";
 import { byteLength } from "../util/dtype.js";
 import { sizeOf, sizeOfDim } from "../util/shape.js";
 import type { Sizes } from "./batch.js";
-import { bytesOfTensor } from "./memory.js";
+import { bytesOfTensor, partBytes } from "./memory.js";
 
 /** Bytes that steps take beyond the parameters and the state of an open package. */
 export interface StepMemory {
@@ -59,6 +59,7 @@ export async function stepMemory(
     return memory;
   };
   const buffers = new Map<string, number>();
+  const last = new Set<string>();
   const names = manifest.schedule.map(({ graph }) => graph);
   for (const variant of fused ? names : []) {
     for (const name of (await memoryOf(variant)).outputs) keep(manifest, buffers, name, name);
@@ -66,6 +67,7 @@ export async function stepMemory(
   for (const variant of fused ? [] : names) {
     const phases = phasesOf(manifest, variant);
     const { reads } = await memoryOf(phases.at(-1)?.graph ?? "descend");
+    last.add(phases.at(-1)?.graph ?? "descend");
     for (const { graph, batch, perturbed } of phases) {
       for (const name of (await memoryOf(graph)).outputs) {
         const handed = perturbed && name.startsWith("grad/") ? `perturbed_${name}` : name;
@@ -83,7 +85,11 @@ export async function stepMemory(
   return {
     buffers: sum(buffers.values()),
     sessions: sum(graphs.map(({ session }) => session)),
-    run: Math.max(0, ...graphs.map(({ peak, copies }) => peak + copies)),
+    // A descent that gives much is run in parts.
+    run: Math.max(
+      0,
+      ...[...known].map(([key, { peak, copies }]) => peak + (last.has(key) ? Math.min(copies, partBytes) : copies)),
+    ),
   };
 }
 
