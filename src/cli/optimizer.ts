@@ -53,13 +53,19 @@ export type OptimizerOptions = Required<
 
 /** Declares them. Defaults are those of the paper. */
 export const addOptimizerOptions = (command: Command): Command =>
+  addPartOptions(command)
+    .option("--lr <x>", "learning rate", number({ min: 0 }))
+    .option("--rho <x>", "radius of the perturbation", number({ min: 0 }))
+    .option("--loss-scale <x>", "scale the loss where it is differentiated", number({ min: 0, above: true }))
+    .option("--hyper <name=x>", "any other hyper-parameter, e.g. beta2=0.98; name/group=x for a group", assignments);
+
+/** Declares those that the commands that train do not have. */
+export const addPartOptions = (command: Command): Command =>
   command
     .option("--optimizer <name>", "the perturbation: none, sam, asam or curvsam", "curvsam")
     .option("--preset <name>", "curvsam: paper, or fast, whose curvature is almost free (default: paper)")
     .option("--combine <name>", "what becomes of the two gradients: plain, gsam or looksam", "plain")
     .option("--base <name>", "what takes the step; curvsam optimizers lists them", "sgd")
-    .option("--lr <x>", "learning rate", number({ min: 0 }))
-    .option("--rho <x>", "radius of the perturbation", number({ min: 0 }))
     .option("--beta <x>", "curvsam: weight of the past in the curvature (default: 0.9)", number({ min: 0, max: 1 }))
     .option("--delta <x>", "curvsam: floor of the curvature scale (default: 0.01)", number({ min: 0, above: true }))
     .option(
@@ -85,14 +91,12 @@ export const addOptimizerOptions = (command: Command): Command =>
     .option("--weight-decay <x>", "weight decay", number({ min: 0 }))
     .option("--clip-norm <x>", "scale the descent gradient down to this norm", number({ min: 0, above: true }))
     .option("--clip-value <x>", "clip the descent gradient's elements to ± this", number({ min: 0, above: true }))
-    .option("--loss-scale <x>", "scale the loss where it is differentiated", number({ min: 0, above: true }))
     .addOption(
       new Option(
         "--set <name=value>",
         "any other option of a part, e.g. amsgrad=true; part.name=value where two have it",
       ).argParser(settings),
     )
-    .option("--hyper <name=x>", "any other hyper-parameter, e.g. beta2=0.98; name/group=x for a group", assignments)
     .addOption(
       new Option(
         "--group <name=globs>",

@@ -31,6 +31,8 @@ export class RunFolder {
   readonly log: string;
   /** The package's graphs as this machine's processor runs them fastest. */
   readonly lowered: string;
+  /** The training package, where the run made it itself of a model. */
+  readonly package: string;
   private readonly settings: string;
 
   constructor(packageFolder: string, path?: string) {
@@ -39,6 +41,7 @@ export class RunFolder {
     this.checkpoints = join(this.path, "checkpoints");
     this.log = join(this.path, "log.jsonl");
     this.lowered = join(this.path, "lowered");
+    this.package = join(this.path, "package");
     this.settings = join(this.path, "data.json");
   }
 
@@ -59,7 +62,8 @@ export class RunFolder {
   /** Removes the folder where nothing of a run is in it: training was refused before its first step. */
   discardUnused(): void {
     const files = existsSync(this.path) ? readdirSync(this.path) : ["nothing to remove"];
-    if (files.every((name) => name === basename(this.lowered))) rmSync(this.path, { recursive: true });
+    const made = [this.lowered, this.package].map((path) => basename(path));
+    if (files.every((name) => made.includes(name))) rmSync(this.path, { recursive: true });
   }
 
   readSettings(): Partial<DataSettings> {

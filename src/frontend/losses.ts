@@ -4,21 +4,22 @@ import type { RuleBuilder } from "../ops/rule.js";
 import { UserError } from "../util/assert.js";
 import { Tensor } from "../ir/tensor.js";
 
-interface ClassOptions {
-  /** ε of label smoothing: the target is (1 − ε)·one-hot + ε/C. */
-  labelSmoothing?: number;
-  /** One weight per class. */
-  classWeights?: readonly number[];
-}
-
 export type LossOptions =
-  | ({
+  | {
       kind: "cross-entropy";
+      /** ε of label smoothing: the target is (1 − ε)·one-hot + ε/C. */
+      labelSmoothing?: number;
+      /** One weight per class. */
+      classWeights?: readonly number[];
       /** Rows of this label count for nothing. */
       ignoreIndex?: number;
-    } & ClassOptions)
-  /** Labels are probabilities of the classes, as where images are mixed. */
-  | ({ kind: "soft-cross-entropy" } & ClassOptions)
+    }
+  | {
+      /** Labels are a probability of each class, as where images are mixed. */
+      kind: "soft-cross-entropy";
+      labelSmoothing?: number;
+      classWeights?: readonly number[];
+    }
   | { kind: "mse" }
   | { kind: "bce-with-logits" };
 

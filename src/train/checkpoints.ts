@@ -73,6 +73,14 @@ export function listCheckpoints(folder: string): { step: number; path: string }[
     .sort((a, b) => a.step - b.step);
 }
 
+/** Refuses a folder that has checkpoints, for a run that goes on with none. */
+export function refuseCheckpoints(folder: string): void {
+  check(
+    listCheckpoints(folder).length === 0,
+    `${folder}: it holds the checkpoints of an earlier run; resume from it, or choose another folder`,
+  );
+}
+
 /**
  * The checkpoints of a run: folders `checkpoint-<step>/` with `state.safetensors` (parameters, optimizer and curvature state,
  * counters) and `trainer.json`, with checksums of both. Each is written under another name, then renamed, so that one that is
@@ -90,10 +98,7 @@ export class Checkpoints {
     resuming: boolean,
   ) {
     refuseLocked(folder, checkpointsLock);
-    check(
-      resuming || listCheckpoints(folder).length === 0,
-      `${folder}: it holds the checkpoints of an earlier run; resume from it, or choose another folder`,
-    );
+    if (!resuming) refuseCheckpoints(folder);
     check(Number.isInteger(keep) && keep >= 1, `checkpoints to keep: ${keep}; a whole number from 1 on expected`);
     makeFolder(folder);
     this.lock = FolderLock.take(folder, checkpointsLock);

@@ -71,6 +71,24 @@ export function tinyEncoder(): Graph {
   return b.graph;
 }
 
+/** Images x [batch, 3, 8, 8] through a convolution to 6 channels, a rectifier and the mean over all places; logits of 3 classes. */
+export function tinyClassifier(): Graph {
+  const b = newBuilder("tiny_classifier");
+  const x = b.input("x", tensorType("float32", ["batch", 3, 8, 8]));
+  const weight = (name: string, dims: number[]) =>
+    parameter(b, name, dims, (i) => 0.3 * Math.sin(1.9 * i + name.length));
+  const filtered = b.op(
+    "Conv",
+    [x, weight("conv.weight", [6, 3, 3, 3]), weight("conv.bias", [6])],
+    { strides: ints([2, 2]), pads: ints([1, 1, 1, 1]) },
+    typed("batch", 6, 4, 4),
+  );
+  const hidden = b.op("ReduceMean", [b.op("Relu", [filtered]), b.int64s([2, 3])], { keepdims: int(0) });
+  const logits = b.op("MatMul", [hidden, weight("head.weight", [6, 3])], {}, typed("batch", 3));
+  b.output(b.op("Add", [logits, weight("head.bias", [3])]), "logits");
+  return b.graph;
+}
+
 /**
  * y = c · tanh(x W + b) V with x [batch, 1]: W and V [1, 1], b [1], c a scalar; and an output `aside` = x U, U [1, 2], which the
  * loss of y does not reach.

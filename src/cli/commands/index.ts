@@ -13,6 +13,7 @@ import { command as report_ } from "./report.js";
 import { command as sharpness_ } from "./sharpness.js";
 import { command as sweep_ } from "./sweep.js";
 import { command as train_ } from "./train.js";
+import { command as vision_ } from "./vision.js";
 
 /** Every command, in alphabetical order. */
-export const commands: readonly CommandBuilder[] = [check_, diff_, eval_, export_, glue_, graph_, inspect_, optimizers_, patch_, report_, sharpness_, sweep_, train_];
+export const commands: readonly CommandBuilder[] = [check_, diff_, eval_, export_, glue_, graph_, inspect_, optimizers_, patch_, report_, sharpness_, sweep_, train_, vision_];

@@ -4,6 +4,7 @@ import { integer } from "../parse.js";
 import type { SweepFlags } from "../sweep/sweep.js";
 import { command as glue } from "./glue.js";
 import { command as train } from "./train.js";
+import { command as vision } from "./vision.js";
 
 const help = `
 The file says what to run, over what, and what counts:
@@ -37,7 +38,7 @@ function seconds(text: string): number {
 export const command: CommandBuilder = (context) =>
   new Command("sweep")
     .helpGroup("Tasks:")
-    .summary("run glue or train over a grid or random draws of their options")
+    .summary("run glue, train or vision over a grid or random draws of their options")
     .description("Runs a program over options and seeds, several processes at a time; can be stopped and gone on with.")
     .argument("<file>", "the YAML file of the sweep")
     .option("--jobs <n>", "processes at a time", integer({ min: 1 }), 1)
@@ -52,5 +53,5 @@ export const command: CommandBuilder = (context) =>
     .addHelpText("after", help)
     .action(async (file: string, flags: SweepFlags) => {
       const { runSweep } = await import("../sweep/sweep.js");
-      await runSweep(context, file, flags, (name) => (name === "glue" ? glue : train)(context));
+      await runSweep(context, file, flags, (name) => ({ glue, train, vision })[name](context));
     });

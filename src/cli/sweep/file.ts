@@ -31,8 +31,12 @@ const distribution = z.union(
 );
 export type Distribution = z.output<typeof distribution>;
 
+/** The commands that a sweep can run. */
+const programs = ["glue", "train", "vision"] as const;
+export type SweepProgram = (typeof programs)[number];
+
 const schema = z.strictObject({
-  program: z.enum(["glue", "train"]),
+  program: z.enum(programs),
   output: z.string().min(1).optional(),
   results: z.string().min(1).optional(),
   keep: z.enum(["all", "log"]).default("all"),
@@ -53,7 +57,7 @@ const schema = z.strictObject({
 /** A sweep's file, as read. */
 export interface SweepFile {
   path: string;
-  program: "glue" | "train";
+  program: SweepProgram;
   /** The folder of the runs, and the file of their results. */
   output: string;
   results: string;

@@ -59,11 +59,11 @@ export class RunProcess {
 
 /** The process that works on the run already, a job of an array say. */
 export const workerOf = ({ program }: SweepFile, { folder }: SweepRun): LockHolder | null =>
-  program === "train" ? lockHolder(join(folder, "checkpoints"), checkpointsLock) : lockHolder(folder, runLock);
+  program === "glue" ? lockHolder(folder, runLock) : lockHolder(join(folder, "checkpoints"), checkpointsLock);
 
 /** Where the run's files go, and whether it goes on from a checkpoint that is there. */
 function placeOf({ program }: SweepFile, { folder }: SweepRun): string[] {
-  if (program === "train") {
+  if (program !== "glue") {
     const resumes = listCheckpoints(join(folder, "checkpoints")).length > 0;
     return [`--output=${folder}`, ...(resumes ? ["--resume"] : [])];
   }
