@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { root } from "../../test/support/root.js";
+import { slope } from "../scale/slope.js";
 import type { Compiled } from "./compile_once.js";
 
 const sizes = [1_000, 10_000, 100_000];
@@ -23,16 +24,6 @@ const compile = (nodes: number): Compiled =>
 function best(nodes: number): Compiled {
   const runs = Array.from({ length: nodes < 100_000 ? repeats : 1 }, () => compile(nodes));
   return runs.reduce((a, b) => (total(b) < total(a) ? b : a));
-}
-
-/** Least-squares slope of log time over log nodes: 1 is linear. */
-function slope(points: readonly Compiled[]): number {
-  const xs = points.map((p) => Math.log(p.nodes));
-  const ys = points.map((p) => Math.log(total(p)));
-  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-  const [x, y] = [mean(xs), mean(ys)];
-  const above = xs.reduce((sum, xi, i) => sum + (xi - x) * ((ys[i] ?? 0) - y), 0);
-  return above / xs.reduce((sum, xi) => sum + (xi - x) ** 2, 0);
 }
 
 const rows = sizes.map((nodes) => {
@@ -62,6 +53,6 @@ its own, 8 wide: what is timed is the graph, not its weights. Seconds; of ${repe
 | ----: | ------------: | -------: | --: | ----: | ----: | ---------------------: | -----: | ------: |
 ${table.join("\n")}
 
-Time grows as nodes to the power of **${slope(rows).toFixed(2)}**.
+Time grows as nodes to the power of **${slope(rows.map((c) => [c.nodes, total(c)] as const)).toFixed(2)}**.
 `,
 );
