@@ -12,6 +12,7 @@ import { newModel, type Graph } from "../ir/graph.js";
 import { checkHyper, compose, partsOf, type Optimizer } from "../optim/compose.js";
 import { withPreset, type PresetName } from "../optim/presets.js";
 import { recomputeKey } from "../passes/recompute.js";
+import { storeKey } from "../passes/half_storage.js";
 import { saveModel } from "../serde/index.js";
 import { UserError, check, must } from "../util/assert.js";
 import { writeFolderAtomically } from "../util/folder.js";
@@ -76,6 +77,11 @@ export interface PatchOptions {
    * more forward pass. It is done where graphs are lowered, for the CPU provider: optimizers of other runtimes would undo it.
    */
   recompute?: boolean;
+  /**
+   * What activations wait for the backward pass in. float16 takes half of their memory and rounds gradients; done where `recompute` is,
+   * for the CPU provider, in graphs whose peak it lowers. Default: float32.
+   */
+  storeActivations?: "float32" | "float16";
   /**
    * `mixed`: training graphs compute products in float16, as PyTorch's autocast does, on float32 parameters and state, and scale the
    * loss (2¹⁶ where `hyper` has no `loss_scale`). For GPU providers: the CPU provider refuses to train with it. Default: float32.
@@ -147,6 +153,7 @@ export async function patch(file: string, folder: string, options: PatchOptions)
       const model = newModel(graph);
       model.producer = { name: "curvsam", version };
       if (options.recompute) model.metadata.set(recomputeKey, "segments");
+      if (options.storeActivations === "float16") model.metadata.set(storeKey, options.storeActivations);
       saveModel(model, join(temporary, `${name}.onnx`));
       graphs[name] = { file: `${name}.onnx`, nodes: graph.nodes.length };
     }

@@ -4,13 +4,13 @@ import type { SizeOf } from "./memory.js";
 import { networkOf, orderOf } from "./traversal.js";
 
 /** The forward passes of a step: the output that each ends in, and what the names of its nodes begin with. */
-const passes = [
+export const forwardPasses = [
   { loss: "loss", prefix: "pass1/" },
   { loss: "perturbed_loss", prefix: "pass2/" },
 ] as const;
 
 /** Losses that passes end in, by which they are chosen. */
-export const passNames: readonly string[] = passes.map(({ loss }) => loss);
+export const passNames: readonly string[] = forwardPasses.map(({ loss }) => loss);
 
 /** Metadata of a model whose activations are to be computed anew where its graph is lowered. */
 export const recomputeKey = "curvsam.recompute";
@@ -29,7 +29,7 @@ const mostSegments = 32;
  */
 export function recompute(graph: Graph, sizeOf: SizeOf, chosen: readonly string[] = passNames): { modified: boolean } {
   let modified = false;
-  for (const { loss, prefix } of passes) {
+  for (const { loss, prefix } of forwardPasses) {
     const output = chosen.includes(loss) ? graph.output(loss) : undefined;
     if (output) modified = new Recomputation(graph, output, prefix, sizeOf).run() || modified;
   }
@@ -213,7 +213,7 @@ class Recomputation {
 }
 
 /** The node that makes `value`, and all that it needs. */
-function nodesBehind(value: Value): Set<Node> {
+export function nodesBehind(value: Value): Set<Node> {
   const found = new Set<Node>();
   const stack = [value];
   for (let v = stack.pop(); v; v = stack.pop()) {
@@ -226,7 +226,7 @@ function nodesBehind(value: Value): Set<Node> {
 }
 
 /** Brings the nodes into topological order again, as near to the one that they have as can be. */
-function sortNodes(graph: Graph): void {
+export function sortNodes(graph: Graph): void {
   const left = new Set(graph.nodes);
   const sorted: Node[] = [];
   for (const root of graph.nodes) {

@@ -34,6 +34,7 @@ interface Flags extends OptimizerFlags, ArtifactFlags {
   dropoutAt?: string[];
   bnStats: "update" | "freeze";
   recompute?: true;
+  storeActivations: "float32" | "float16";
   precision: Precision;
   force?: true;
   json?: true;
@@ -69,6 +70,11 @@ export const command: CommandBuilder = (context) => {
         .default("float32"),
     )
     .option("--recompute", "compute activations anew in backward passes: less memory, more time (CPU)")
+    .addOption(
+      new Option("--store-activations <dtype>", "what activations wait for the backward pass in (CPU)")
+        .choices(["float32", "float16"])
+        .default("float32"),
+    )
     .option("--no-decay <globs>", "no weight decay for these parameters", list)
     .option("--force", "replace the package that the folder holds")
     .option("--json", "print one JSON document")
@@ -92,6 +98,7 @@ export const command: CommandBuilder = (context) => {
         batchNormStatistics: flags.bnStats,
         ...(flags.precision === "mixed" && { precision: flags.precision }),
         ...(flags.recompute && { recompute: true }),
+        ...(flags.storeActivations === "float16" && { storeActivations: flags.storeActivations }),
         checkNames: (names) => refuseUnmatched(patterns, names),
         ...(patterns.train && { train: globs(patterns.train) }),
         ...(patterns.freeze && { freeze: globs(patterns.freeze) }),
