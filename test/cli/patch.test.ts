@@ -138,7 +138,12 @@ describe("curvsam patch", () => {
     ["a negative learning rate", 2, /--lr <x>.*expected a number >= 0/, ["--loss", "mse", "--lr", "-1"]],
     ["a frequency of zero", 2, /--frequency.*expected a whole number >= 1/, ["--loss", "mse", "--frequency", "0"]],
     ["an unknown precision", 2, /--precision.*float32, mixed/, ["--loss", "mse", "--precision", "fp16"]],
-    ["an unknown storage", 2, /--store-activations.*float32, float16/, ["--loss", "mse", "--store-activations", "int8"]],
+    [
+      "an unknown storage",
+      2,
+      /--store-activations.*float32, float16/,
+      ["--loss", "mse", "--store-activations", "int8"],
+    ],
     [
       "K-FAC in mixed precision",
       1,
