@@ -36,8 +36,9 @@ function statistics(nodes: readonly Node[]): Set<Value> {
 
 /**
  * The initializers of `graph` that training may change: floating point, on a differentiable way to `outputs`, not a
- * buffer, and either named by a module or a weight that an exporter folded into an anonymous tensor. Such a weight gets
- * the name that its neighbours and its node's path tell. Tied weights are one initializer and stay one parameter.
+ * buffer, and either named by a module or a weight that an exporter folded into an anonymous tensor: a transpose, or a
+ * batch norm into the convolution before it. Such a weight, and the bias of such a convolution, gets the name that its
+ * neighbours and its node's path tell. Tied weights are one initializer and stay one parameter.
  */
 export function findParameters(graph: Graph, outputs: readonly Value[]): Parameter[] {
   const ways = new Ways(graph.nodes, outputs);
@@ -61,7 +62,6 @@ export function findParameters(graph: Graph, outputs: readonly Value[]): Paramet
     let name = value.name;
     let transposed = false;
     if (anonymous.test(name)) {
-      if (value.dims.length < 2) continue;
       const recovered = recoverName(value, consumers);
       if (!recovered) continue;
       transposed = recovered.transposed;
@@ -123,6 +123,12 @@ function recoverName(
 ): { name: string; transposed: boolean } | null {
   for (const node of consumers.get(value) ?? []) {
     const position = node.inputs.indexOf(value);
+    const path = modulePath(node);
+    const isConvolution = node.op === "Conv" || node.op === "ConvTranspose";
+    if (isConvolution && position > 0 && path) {
+      return { name: `${path}.${position === 1 ? "weight" : "bias"}`, transposed: false };
+    }
+    if (value.dims.length < 2) continue;
     const isProduct = node.op === "MatMul" || node.op === "Gemm";
     if (!isProduct || position !== 1) continue;
     const transposed = node.op === "MatMul" || node.int("transB", 0) === 0;
@@ -131,7 +137,6 @@ function recoverName(
       const bias = next.inputs.find((v) => v?.name.endsWith(".bias"));
       if (bias) return { name: `${bias.name.slice(0, -".bias".length)}.weight`, transposed };
     }
-    const path = modulePath(node);
     if (path) return { name: `${path}.weight`, transposed };
   }
   return null;

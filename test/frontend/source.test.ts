@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { Node, tensorType, Value } from "../../src/ir/graph.js";
+import { findParameters } from "../../src/frontend/parameters.js";
+import { Graph, Node, tensorType, Value } from "../../src/ir/graph.js";
 import { Tensor } from "../../src/ir/tensor.js";
 import { findSource } from "../../src/frontend/source.js";
 import { rejects } from "../support/rejects.js";
@@ -74,6 +75,32 @@ describe("what a model's training needs", () => {
       ["first.weight", "onnx::MatMul_17", true],
       ["first.bias", "first.bias", false],
       ["classifier.out_proj.weight", "onnx::MatMul_18", true],
+    ]);
+  });
+
+  it("names weights and biases of convolutions into which an exporter folded batch norms", () => {
+    const graph = new Graph("g");
+    const x = new Value("x", tensorType("float32", [2, 3, 4, 4]));
+    const [hidden, logits] = ["hidden", "logits"].map((name) => new Value(name, tensorType("float32", [2, 3, 4, 4])));
+    const folded = (name: string, dims: number[]): Value => {
+      const v = new Value(name, tensorType("float32", dims));
+      graph.initializers.set(v, Tensor.of("float32", dims, Array<number>(dims.reduce((n, d) => n * d, 1)).fill(0.1)));
+      return v;
+    };
+    graph.inputs.push(x);
+    for (const [name, from, to, first] of [
+      ["/conv1/Conv", x, hidden!, 61],
+      ["/layer1/layer1.0/down/down.0/Conv", hidden!, logits!, 64],
+    ] as const) {
+      const weights = [folded(`onnx::Conv_${first}`, [3, 3, 1, 1]), folded(`onnx::Conv_${first + 1}`, [3])];
+      graph.nodes.push(new Node("Conv", [from, ...weights], [to], {}, {}, "", name));
+    }
+    graph.outputs.push(logits!);
+    expect(findParameters(graph, graph.outputs).map((p) => [p.name, p.initializer, p.transposed])).to.deep.equal([
+      ["conv1.weight", "onnx::Conv_61", false],
+      ["conv1.bias", "onnx::Conv_62", false],
+      ["layer1.0.down.0.weight", "onnx::Conv_64", false],
+      ["layer1.0.down.0.bias", "onnx::Conv_65", false],
     ]);
   });
 
