@@ -24,7 +24,7 @@ import { forms, formsOf } from "../test/support/forms.js";
 import { measureNet, netsOf, type NetResult } from "../test/support/light_nets.js";
 import { root } from "../test/support/root.js";
 
-const suites = ["node", "pytorch-operator", "pytorch-converted"] as const;
+const suites = ["node", "simple", "pytorch-operator", "pytorch-converted"] as const;
 
 /** Cases with larger values are not evaluated. */
 const largest = 50_000;
@@ -33,9 +33,7 @@ const largest = 50_000;
 const reasons: Readonly<Record<string, string>> = {
   Bernoulli:
     "it draws at random, and its output jumps: the derivative is zero or does not exist; refused, not trained in silence",
-  QuantizeLinear:
-    "its outputs are whole numbers: a derivative exists only straight through the DequantizeLinear behind it, which " +
-    "test/ops/quantization.test.ts checks in all layouts of scales",
+  RandomUniformLike: "it draws at random (in Bernoulli written out): there is nothing to differentiate",
   TreeEnsemble: "a decision tree is constant between its thresholds; refused, not trained in silence",
 };
 
@@ -55,7 +53,8 @@ const nameOf = ({ op, domain }: OpRule): string => (domain ? `${domain}::${op}` 
 const table = new Map<string, OpRule>(
   [...(Object.values(rules) as OpRule[]), ...(Object.values(lowered) as OpRule[])].map((rule) => [nameOf(rule), rule]),
 );
-const ruleNamed = (op: string): OpRule | undefined => table.get(op) ?? table.get(`ai.onnx.ml::${op}`);
+const ruleNamed = (op: string): OpRule | undefined =>
+  table.get(op) ?? table.get(`ai.onnx.ml::${op}`) ?? table.get(`com.microsoft::${op}`);
 
 const shorten = (message: string): string => {
   const line = message.replace(/[|\n]/g, " ");
@@ -88,13 +87,16 @@ function alone(results: readonly Result[]): Map<string, Result[]> {
   return groups;
 }
 
-/** How often an operator, with a float input and output, is within passed cases of several nodes. */
-function inGraphs(results: readonly Result[]): Map<string, number> {
-  const counts = new Map<string, number>();
+/** Passed cases of several nodes that an operator is in, with a float input and output. */
+function inGraphs(results: readonly Result[]): Map<string, Result[]> {
+  const groups = new Map<string, Result[]>();
   for (const r of having(results, "passed"))
-    for (const op of r.derived?.inside ?? []) if (op !== r.op) counts.set(op, (counts.get(op) ?? 0) + 1);
-  return counts;
+    for (const op of r.derived?.inside ?? []) if (op !== r.op) groups.set(op, [...(groups.get(op) ?? []), r]);
+  return groups;
 }
+
+const reachesSecond = (results: readonly Result[]): boolean =>
+  having(results, "passed").some((r) => r.derived?.second ?? false);
 
 function mode(op: string, rule: OpRule["vjp"] | OpRule["jvp"] | undefined): string {
   if (rule === undefined || op in lowered) return "by conversion";
@@ -178,9 +180,16 @@ function report(results: readonly SuiteResult[], own: readonly Own[], nets: read
   const zeros = floats.filter(([, rs]) => having(rs, "zero").length > 0);
   const missing = floats.filter(([, rs]) => having(rs, "passed", "failed", "zero").length === 0);
   const known = new Set(floats.map(([op]) => op));
-  const order2 = differentiated.filter(([, rs]) => having(rs, "passed").some((r) => r.derived?.second));
+  const order2 = differentiated.filter(([, rs]) => reachesSecond(rs));
+  const affine = differentiated.filter(([, rs]) => !reachesSecond(rs));
   const whole = differentiated.filter(([, rs]) => having(rs, "failed").length === 0);
   const curved = differentiated.filter(([, rs]) => having(rs, "passed").some((r) => r.derived?.curved));
+  const withinOnly = inOrder(within).filter(([op]) => !known.has(op));
+  const randoms = [...new Set(having(results, "no rule").flatMap((r) => (r.op ? [] : r.message.split(", "))))].filter(
+    (op) => op in reasons && !known.has(op),
+  );
+  const total = floats.length + withinOnly.length + randoms.length;
+  const second = order2.length + withinOnly.filter(([, rs]) => reachesSecond(rs)).length;
   const refused = groups.filter(([op, rs]) => !known.has(op) && having(rs, "not run by the runtime").length > 0);
   const inNoCase = own.filter(
     ({ rule }) => !rule.domain && !known.has(rule.op) && !within.has(rule.op) && rule.vjp !== "zero",
@@ -194,10 +203,12 @@ function report(results: readonly SuiteResult[], own: readonly Own[], nets: read
       `a float input and output that ONNX Runtime ${kernelsOf} executes is differentiated, and φ = Σ c·y + ½ Σ a·y² compared ` +
       "to the second order, in float64: both modes against finite differences, forward against reverse, the Hessian-vector " +
       "product H v against differences of the gradient and in both orders of the modes. Only the reasons are typed by hand.",
-    `${floats.length} operators have a case of floats, in a model of one node, that the runtime executes. ${order2.length} of them are ` +
-      `differentiated to the second order with H v above 1e-6 (${whole.length} in all their cases; ${curved.length} are curved: ` +
-      `Σ c·y alone has a second derivative above 1e-6), ${zeros.length} have a derivative of zero, ${missing.length} are not ` +
-      `differentiated: their table says why.`,
+    `**${total} operators have a case of floats that the runtime executes, and ${second} of them are differentiated to the second ` +
+      `order** with H v above 1e-6; ${zeros.length} more have a derivative of zero, and ${missing.length + randoms.length} have none: ` +
+      `their table says why. No H v above 1e-6, in any case: ${namesOf(affine)}.`,
+    `${floats.length} of the operators have a model of one node. ${order2.length} of these reach the second order (${whole.length} in all ` +
+      `their cases; ${curved.length} are curved: Σ c·y alone has a second derivative above 1e-6). ${withinOnly.length} are only in ` +
+      `models of several nodes: ${namesOf(withinOnly)}.`,
     markdownTable(
       [
         "suite",
@@ -235,7 +246,19 @@ function report(results: readonly SuiteResult[], own: readonly Own[], nets: read
         "no kernel",
         "note",
       ],
-      differentiated.map(([op, rs]) => operatorRow(op, rs, within.get(op) ?? 0, ownOf(op))),
+      differentiated.map(([op, rs]) => operatorRow(op, rs, within.get(op)?.length ?? 0, ownOf(op))),
+    ),
+    "## Only in models of several nodes",
+    "Sequences are written out in the tensors that they are made of, where these are known.",
+    markdownTable(
+      ["operator", "VJP", "JVP", "cases with H v above 1e-6 / passed", "own"],
+      withinOnly.map(([op, rs]) => [
+        op,
+        mode(op, ruleNamed(op)?.vjp),
+        mode(op, ruleNamed(op)?.jvp),
+        `${rs.filter((r) => r.derived?.second).length}/${rs.length}`,
+        ownOf(op)?.passed ?? 0,
+      ]),
     ),
     "## Forms",
     markdownTable(["form", "cases passed", "H v above 1e-6", "own samples passed"], formRows(results, own)),
@@ -254,11 +277,18 @@ function report(results: readonly SuiteResult[], own: readonly Own[], nets: read
     "## Not differentiated",
     markdownTable(
       ["operator", "cases", "why"],
-      [...missing, ...groups.filter(([op]) => op in reasons && !missing.some(([m]) => m === op))].map(([op, rs]) => [
-        op,
-        rs.length,
-        why(op, rs),
-      ]),
+      [
+        ...missing,
+        ...randoms.map((op): [string, Result[]] => [op, results.filter((r) => r.message.includes(op))]),
+        ...groups.filter(([op]) => op in reasons && !missing.some(([m]) => m === op)),
+      ].map(([op, rs]) => [op, rs.length, why(op, rs)]),
+    ),
+    "Cases of operators that are differentiated elsewhere, in a form that is not:",
+    markdownTable(
+      ["case", "operators without a rule in it"],
+      having(results, "no rule")
+        .filter((r) => !missing.some(([op]) => op === r.op) && !randoms.some((op) => r.message.includes(op)))
+        .map((r) => [r.name, shorten(r.message)]),
     ),
     "## Not executed",
     "Operators of floats in cases that the runtime does not execute, as they are or at the working opset.",
@@ -279,6 +309,9 @@ function report(results: readonly SuiteResult[], own: readonly Own[], nets: read
     .map((part) => `${part.trimEnd()}\n`)
     .join("\n");
 }
+
+const namesOf = (groups: readonly [string, unknown][]): string =>
+  groups.length > 0 ? groups.map(([op]) => op).join(", ") : "none";
 
 function suiteRows(results: readonly SuiteResult[], nets: readonly NetResult[]): TableCell[][] {
   const row = (name: string, rs: readonly Result[]): TableCell[] => {

@@ -40,6 +40,11 @@ const cases = [
     ops: ["Slice", "Slice"],
   },
   {
+    name: "chunks counted from the end, of a size that is known",
+    model: taking("SplitToSequence", scalar(2), { axis }, [-1]),
+    ops: ["Slice"],
+  },
+  {
     name: "given sizes, counted from both ends",
     model: taking("SplitToSequence", Tensor.int64s([1, 3, 1]), { axis: int(-1) }, [1, -1]),
     ops: ["Split"],
@@ -77,17 +82,62 @@ describe("convert: sequences become the elements that are taken", () => {
     graph.outputs.push(y, z);
     const model = newModel(graph);
     unpackSequences(model);
-    expect(graph.nodes.slice(1).map((n) => [n.op, n.input(0).name])).to.deep.equal([
+    expect(graph.nodes.map((n) => [n.op, n.input(0).name])).to.deep.equal([
       ["Identity", "x"],
       ["Identity", "x"],
     ]);
-    graph.nodes.shift();
     expect(await runOnce(serializeModel(model), feeds)).to.deep.equal({ y: feeds.x, z: feeds.x });
+  });
+
+  it("put in and taken out, joined, counted and mapped", async () => {
+    const graph = new Graph("g");
+    const x = new Value("x", tensorType("float32", [2, 5]));
+    const constant = (name: string, tensor: Tensor): Value => {
+      const v = new Value(name, tensorType(tensor.dtype, tensor.dims));
+      graph.initializers.set(v, tensor);
+      return v;
+    };
+    const [zero, last] = [constant("zero", scalar(0)), constant("last", scalar(-1))];
+    const emit = (op: string, inputs: Value[], attributes: Attributes = {}, bodies = {}): Value => {
+      const y = new Value(`${op}_${graph.nodes.length}`, null);
+      graph.nodes.push(new Node(op, inputs, [y], attributes, bodies, "", y.name));
+      return y;
+    };
+    graph.inputs.push(x);
+    const body = new Graph("body");
+    const [item, result] = [
+      new Value("item", tensorType("float32", null)),
+      new Value("result", tensorType("float32", null)),
+    ];
+    body.inputs.push(item);
+    body.nodes.push(new Node("Add", [item, x], [result], {}, {}, "", "sum"));
+    body.outputs.push(result);
+    const tripled = emit("Add", [emit("Add", [x, x]), x]);
+    // [3x, x, 2x], then [3x, 2x], then [4x, 3x].
+    const list = emit("SequenceInsert", [emit("SequenceInsert", [emit("SequenceEmpty", []), x]), emit("Add", [x, x])]);
+    const longer = emit("SequenceInsert", [list, tripled, zero]);
+    const shorter = emit("SequenceErase", [longer, constant("one", scalar(1))]);
+    const mapped = emit("SequenceMap", [shorter], {}, { body });
+    const outputs = [
+      emit("ConcatFromSequence", [mapped], { axis: int(0) }),
+      emit("ConcatFromSequence", [mapped], { axis: int(-1), new_axis: int(1) }),
+      emit("SequenceLength", [shorter]),
+      emit("SequenceAt", [mapped, last]),
+    ];
+    outputs.forEach((o, i) => (o.type = tensorType(i === 2 ? "int64" : "float32", null)));
+    graph.outputs.push(...outputs);
+    const model = newModel(graph);
+    const before = await runOnce(serializeModel(model), feeds);
+    expect([...before[outputs[3]!.name]!.data]).to.deep.equal([...feeds.x.data].map((v) => 3 * v));
+    unpackSequences(model);
+    expect(graph.nodes.map((n) => n.op).filter((op) => op.includes("Sequence"))).to.deep.equal([]);
+    expect(await runOnce(serializeModel(model), feeds)).to.deep.equal(before);
   });
 
   it("stay where the chunk counts from an end that is not known, or where more than elements is asked for", () => {
     const fromEnd = taking("SplitToSequence", scalar(2), { axis }, [-1]);
     const counted = taking("SplitToSequence", scalar(2), { axis }, [0]);
+    for (const { graph } of [fromEnd, counted]) graph.inputs[0]!.type = tensorType("float32", ["batch", "length"]);
     const pieces = counted.graph.nodes[0]!.output();
     const length = new Value("length", tensorType("int64", []));
     counted.graph.nodes.push(new Node("SequenceLength", [pieces], [length]));

@@ -8,6 +8,7 @@ import { parseModel, serializeModel } from "../../src/serde/index.js";
 import { isFloat } from "../../src/util/dtype.js";
 import { ofTensor, type Array64 } from "../reference/array.js";
 import { toRuntime } from "./ort.js";
+import { hasSequences, isOfSequences, unwrapSequences } from "./sequence_case.js";
 import { parseTensor } from "./tensors.js";
 
 export interface BackendCase {
@@ -24,18 +25,26 @@ export interface Loaded {
   name: string;
   model: Model;
   feeds: Map<Value, Array64>;
+  /** Operators of sequences that the case had. */
+  sequenced: readonly string[];
 }
 
 export const isFloatTensor = (v: Value): boolean => v.type?.kind === "tensor" && isFloat(v.type.dtype);
+
+/** Whether a value is of floats: a tensor, or a sequence or optional of such. */
+export function holdsFloats({ type }: Value): boolean {
+  let inner = type;
+  while (inner?.kind === "sequence" || inner?.kind === "optional") inner = inner.of;
+  return inner?.kind === "tensor" && isFloat(inner.dtype);
+}
 
 /** The model in `folder`, as it is. */
 export const readModel = (folder: string): Model => parseModel(readFileSync(join(folder, "model.onnx")), { folder });
 
 /** One case of the archive, a folder with `model.onnx` and `test_data_set_0`. */
 export function openCase(folder: string): BackendCase {
-  const bytes = readFileSync(join(folder, "model.onnx"));
   const name = basename(folder);
-  const given = givenTo(parseModel(bytes, { folder }), readInputs(join(folder, "test_data_set_0")));
+  const { bytes, given } = opened(folder);
   const load = (): Loaded => {
     const model = parseModel(bytes, { folder });
     const { graph } = model;
@@ -47,12 +56,21 @@ export function openCase(folder: string): BackendCase {
       v.type ??= tensorType(x.dtype, x.dims);
     });
     upgrade(model);
+    const sequenced = graph.nodes.filter(isOfSequences).map((n) => n.op);
     unpackSequences(model);
     timeFirst(model);
     addMasks(model);
-    return { name, model, feeds };
+    return { name, model, feeds, sequenced };
   };
   return { name, bytes, given, load };
+}
+
+function opened(folder: string): Pick<BackendCase, "bytes" | "given"> {
+  const bytes = readFileSync(join(folder, "model.onnx"));
+  const model = parseModel(bytes, { folder });
+  if (!hasSequences(model.graph)) return { bytes, given: givenTo(model, readInputs(join(folder, "test_data_set_0"))) };
+  const given = [...unwrapSequences(model, folder)].map(([v, t]) => [v.name, ofTensor(t)] as const);
+  return { bytes: serializeModel(model), given };
 }
 
 /** Inputs that are initializers take these, the others the values of the files, in turn. */
