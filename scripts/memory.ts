@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { markdownTable, type TableCell } from "../src/report/table.js";
 import { root } from "../test/support/root.js";
-import { cases } from "./bench/cases.js";
+import { textCases } from "./bench/cases.js";
 import type { Results } from "./bench/report.js";
 import { exported, packaged, Points, takeSteps, type Encoder, type Optimizer, type Steps } from "./scale/points.js";
 import { threads, type Taken } from "./scale/taken.js";
@@ -33,7 +33,7 @@ const key = ({ model, optimizer, steps }: Row): string =>
 const ascents = ["none", "sam", "curvsam"] as const;
 
 function rowsOf(name: "encoder" | "minilm", title: string): Row[] {
-  const { config, batch, sequence } = cases[name];
+  const { config, batch, sequence } = textCases[name];
   return ascents.flatMap((ascent) =>
     [false, true].map((recompute): Row => ({
       ...{ title, model: { name, config }, optimizer: { ascent, base: "adamw", recompute } },
@@ -48,7 +48,7 @@ const rows = [...encoderRows, ...rowsOf("minilm", "MiniLM-L6")];
 const large: Encoder = {
   name: "roberta-large",
   config: {
-    ...cases["roberta-base"].config,
+    ...textCases["roberta-base"].config,
     ...{ hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1 },
     ...{ hidden_size: 1024, num_hidden_layers: 24, num_attention_heads: 16, intermediate_size: 4096 },
   },

@@ -2,9 +2,11 @@ import { readFileSync } from "node:fs";
 import type { Feeds } from "../../src/runtime/batch.js";
 import { Rng } from "../../src/util/rng.js";
 
+type Rows = number | readonly Rows[];
+
 /** The one batch that every contender is given, as nested rows: Python reads it too. */
 export interface BatchRows {
-  inputs: Record<string, number[][]>;
+  inputs: Record<string, Rows[]>;
   labels: number[];
 }
 
@@ -27,13 +29,35 @@ export function makeBatch(
   };
 }
 
+/** Images of noise, [batch, 3, size, size], to four digits; labels in turn. */
+export function makeImages({ batch, size, classes }: { batch: number; size: number; classes: number }): BatchRows {
+  const rng = new Rng(0, "benchmark batch");
+  const row = (): number[] => {
+    const pixels = new Float32Array(size);
+    rng.fillNormal(pixels);
+    return Array.from(pixels, (x) => Number(x.toFixed(4)));
+  };
+  const images = Array.from({ length: batch }, () =>
+    Array.from({ length: 3 }, () => Array.from({ length: size }, row)),
+  );
+  return { inputs: { x: images }, labels: Array.from({ length: batch }, (_, i) => i % classes) };
+}
+
 export const readBatch = (file: string): Feeds => feedsOf(JSON.parse(readFileSync(file, "utf8")) as BatchRows);
 
+/** Tensors of the rows: int64 of tokens, float32 of pixels. */
 export function feedsOf({ inputs, labels }: BatchRows): Feeds {
-  const int64 = (values: readonly number[], dims: readonly number[]) =>
-    ({ dtype: "int64", dims, data: BigInt64Array.from(values, BigInt) }) as const;
-  const feeds = Object.entries(inputs).map(
-    ([name, rows]) => [name, int64(rows.flat(), [rows.length, rows[0]?.length ?? 0])] as const,
-  );
-  return { feeds: { ...Object.fromEntries(feeds), labels: int64(labels, [labels.length]) } };
+  const feeds = Object.entries({ ...inputs, labels }).map(([name, rows]) => {
+    const dims = dimsOf(rows);
+    const values = flattened(rows);
+    const feed = values.every(Number.isInteger)
+      ? ({ dtype: "int64", dims, data: BigInt64Array.from(values, BigInt) } as const)
+      : ({ dtype: "float32", dims, data: Float32Array.from(values) } as const);
+    return [name, feed] as const;
+  });
+  return { feeds: Object.fromEntries(feeds) };
 }
+
+const dimsOf = (rows: Rows): number[] => (typeof rows === "number" ? [] : [rows.length, ...dimsOf(rows[0] ?? 0)]);
+
+const flattened = (rows: Rows): number[] => (typeof rows === "number" ? [rows] : rows.flatMap(flattened));

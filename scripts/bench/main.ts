@@ -1,7 +1,7 @@
 /**
  * The benchmark against PyTorch: writes docs/BENCHMARKS.json and, from it, docs/BENCHMARKS.md.
  *
- *     npm run bench -- [--case encoder] [--steps 15] [--threads 2] [--work build/bench] [--prepare]
+ *     npm run bench -- [--case encoder] [--steps 15] [--threads 2] [--work build/bench] [--prepare]; --help tells more
  *
  * Every contender is a process of its own; they take steps in turn, so that whatever else the machine does hits all alike. `--python`
  * names a Python that has PyTorch and transformers; without one only our rows are measured, and models must lie in the work
@@ -18,7 +18,7 @@ import { readManifest } from "../../src/format/manifest.js";
 import { patch } from "../../src/pack/patch.js";
 import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
-import { makeBatch } from "./batches.js";
+import { makeBatch, makeImages } from "./batches.js";
 import { cases, chunk, vocabularyOf, type CaseName } from "./cases.js";
 import { LineProcess, type Answer } from "./line_process.js";
 import { median, report, type Entry, type PatchResult, type Results } from "./report.js";
@@ -28,6 +28,20 @@ const warmUp = 2;
 const pause = 300;
 const script = (name: string): string => join(root, "build", "scripts", "bench", name);
 const say = (line: string) => process.stderr.write(`${line}\n`);
+
+const usage = `Usage: npm run bench -- [options]
+
+Measures our steps against PyTorch's, and writes docs/BENCHMARKS.json and docs/BENCHMARKS.md.
+
+  --case NAME          ${Object.keys(cases).join(", ")} (default encoder)
+  --steps N            steps of each contender, in turn (default 15)
+  --threads N          threads of each contender (default 2)
+  --work DIR           where exports, packages and batches are kept (default build/bench)
+  --python FILE        a Python that has PyTorch and transformers (default python3)
+  --ort-python FILE    a Python that has ONNX Runtime's training build; encoders only
+  --prepare            export, patch and fill compilation caches; measure nothing
+  --help               this text
+`;
 
 interface Options {
   name: CaseName;
@@ -49,8 +63,13 @@ function readOptions(): Options {
       python: { type: "string", default: "python3" },
       "ort-python": { type: "string" },
       prepare: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(usage);
+    process.exit(0);
+  }
   const known = Object.keys(cases);
   check(known.includes(values.case), `--case: "${values.case}"; one of ${known.join(", ")} expected`);
   const [steps, threads] = [Number(values.steps), Number(values.threads)];
@@ -78,23 +97,32 @@ function usablePython(command: string): string | null {
   }
 }
 
+/** Exports the case's model to the work folder; what PyTorch builds it of is written beside it. */
+function exportModel({ name, work, python }: Options, model: string): void {
+  const of = cases[name];
+  const isImages = "flags" in of;
+  const config = join(work, "case.json");
+  writeFileSync(config, JSON.stringify(isImages ? { flags: of.flags } : of.config));
+  if (existsSync(model)) return;
+  check(python !== null, `${model}: absent, and making it takes PyTorch; give a Python with --python`);
+  const run = (exporter: string, ...args: string[]) =>
+    execFileSync(python, [join(root, "scripts", exporter), ...args], { stdio: "inherit" });
+  if (isImages) {
+    run("export_vision.py", ...of.flags, "--out", model);
+    return;
+  }
+  const given = ["--config", config, "--mode", "train", "--out"];
+  run("export_hf.py", ...given, work);
+  // The training build takes no LayerNormalization of the standard: it has one of its own.
+  run("export_hf.py", ...given, join(work, "opset14"), "--opset", "14");
+}
+
 /** The export, the batch and one package for each ascent, made once in the work folder. */
-async function prepare({ name, work, python, prepare: anew }: Options): Promise<void> {
+async function prepare(options: Options): Promise<void> {
+  const { name, work, prepare: anew } = options;
   mkdirSync(work, { recursive: true });
   const model = join(work, "model.onnx");
-  const config = join(work, "case.json");
-  writeFileSync(config, JSON.stringify(cases[name].config));
-  if (!existsSync(model)) {
-    check(python !== null, `${model}: absent, and making it takes PyTorch; give a Python with --python`);
-    const exporter = join(root, "scripts", "export_hf.py");
-    const exported = (out: string, ...more: string[]) =>
-      execFileSync(python, [exporter, "--config", config, "--out", out, "--mode", "train", ...more], {
-        stdio: "inherit",
-      });
-    exported(work);
-    // The training build takes no LayerNormalization of the standard: it has one of its own.
-    exported(join(work, "opset14"), "--opset", "14");
-  }
+  exportModel(options, model);
   for (const ascent of ["none", "sam", "curvsam"]) {
     const folder = join(work, ascent);
     if (existsSync(folder) && !anew) continue;
@@ -108,10 +136,9 @@ async function prepare({ name, work, python, prepare: anew }: Options): Promise<
     });
   }
   const inputs = Object.keys(readManifest(join(work, "none")).inputs);
-  writeFileSync(
-    join(work, "batch.json"),
-    JSON.stringify(makeBatch({ ...cases[name], vocabulary: vocabularyOf(cases[name]) }, inputs)),
-  );
+  const of = cases[name];
+  const batch = "size" in of ? makeImages(of) : makeBatch({ ...of, vocabulary: vocabularyOf(of) }, inputs);
+  writeFileSync(join(work, "batch.json"), JSON.stringify(batch));
 }
 
 interface Contender {
@@ -150,11 +177,13 @@ function commandsOf({ name, work, threads, python, ortPython }: Options): Comman
     const args = [join(root, "scripts", "bench", "ort_training.py"), ...given];
     return { side: "ort", optimizer: "none", command: ortPython ?? "", args };
   };
+  const isText = "sequence" in cases[name];
+  const modes = cases[name].bounds.compiled === null ? ["eager"] : ["eager", "compile"];
   const groups = ["none", "sam", "curvsam"].map((optimizer) => [
     ours("curvsam", "train", optimizer),
-    ...(optimizer === "sam" ? [ours("products", "products", optimizer)] : []),
-    ...(python === null ? [] : ["eager", "compile"].map((mode) => pytorch(mode, optimizer))),
-    ...(optimizer === "none" && ortPython !== null ? [trainingBuild()] : []),
+    ...(optimizer === "sam" && isText ? [ours("products", "products", optimizer)] : []),
+    ...(python === null ? [] : modes.map((mode) => pytorch(mode, optimizer))),
+    ...(optimizer === "none" && isText && ortPython !== null ? [trainingBuild()] : []),
   ]);
   return cases[name].together ? [groups.flat()] : groups;
 }

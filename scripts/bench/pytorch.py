@@ -32,15 +32,30 @@ def norm_of(tensors: list[torch.Tensor]) -> torch.Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
 
 
+def logits_of(outputs) -> torch.Tensor:
+    return outputs if isinstance(outputs, torch.Tensor) else outputs.logits
+
+
+def network_of(fields: dict, attention: str) -> torch.nn.Module:
+    """The network of a case: flags of scripts/export_vision.py under `flags`, else a configuration of an encoder."""
+    if "flags" not in fields:
+        config = AutoConfig.for_model(fields.pop("model_type"), **fields)
+        return AutoModelForSequenceClassification.from_config(
+            config, attn_implementation=attention, dtype=torch.float32
+        )
+    # Not on machines that measure encoders alone.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from export_vision import build, parser_of_networks
+
+    return build(parser_of_networks().parse_args(fields["flags"]), attention)
+
+
 class Contender:
     def __init__(self, options: argparse.Namespace) -> None:
         fields = json.loads(options.config.read_text(encoding="utf8"))
         attention = "eager" if options.optimizer == "curvsam" else "sdpa"
-        config = AutoConfig.for_model(fields.pop("model_type"), **fields)
         torch.manual_seed(options.seed)
-        self.model = AutoModelForSequenceClassification.from_config(
-            config, attn_implementation=attention, dtype=torch.float32
-        ).train().to(options.device)
+        self.model = network_of(fields, attention).train().to(options.device)
         batch = json.loads(options.batch.read_text(encoding="utf8"))
         self.inputs = {name: torch.tensor(rows, device=options.device) for name, rows in batch["inputs"].items()}
         self.labels = torch.tensor(batch["labels"], device=options.device)
@@ -60,8 +75,7 @@ class Contender:
 
     def loss(self, forward=None) -> torch.Tensor:
         call = self.model if forward is None else forward
-        logits = call(**self.inputs).logits
-        return F.cross_entropy(logits, self.labels)
+        return F.cross_entropy(logits_of(call(**self.inputs)), self.labels)
 
     def gradient(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
         loss = self.loss(self.forward)
@@ -93,8 +107,8 @@ class Contender:
 
     def forward_over_reverse(self, values: dict, probe: dict):
         def loss(v: dict) -> torch.Tensor:
-            logits = functional_call(self.model, v, kwargs=self.inputs).logits
-            return F.cross_entropy(logits, self.labels)
+            outputs = functional_call(self.model, v, kwargs=self.inputs)
+            return F.cross_entropy(logits_of(outputs), self.labels)
 
         (gradient, value), (product, _) = jvp(grad_and_value(loss), (values,), (probe,))
         return value, gradient, product
