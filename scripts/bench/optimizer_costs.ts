@@ -1,11 +1,11 @@
 /**
  * What each optimizer's own part of a step costs: writes docs/OPTIMIZER_COSTS.json and, from it, docs/OPTIMIZER_COSTS.md.
  *
- *     npx tsc && node build/scripts/bench/optimizer_costs.js [--only "PART;…"] [--work build/bench/encoder] [--threads 2]
+ *     npx tsc && node build/scripts/bench/optimizer_costs.js [--only "NAME;…"] [--work build/bench/encoder] [--threads 2]
  *
  * On the 6-layer encoder of the benchmark, whose folder `npm run bench -- --prepare` makes. Each optimizer takes its steps in turn
  * with SAM over AdamW, each in a process of its own, so that ratios are of one run; then once more under the runtime's profile.
- * With `--only`, parts of names, the results of the others stay.
+ * With `--only` the results of the others stay.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -114,10 +114,12 @@ interface Shares {
   own: number;
 }
 
-const chosen = contestants.filter(
-  ({ name }) => values.only === undefined || values.only.split(";").some((part) => name.includes(part)),
+const only = values.only?.split(";");
+const chosen = contestants.filter(({ name }) => only?.includes(name) ?? true);
+check(
+  chosen.length === (only ?? contestants).length,
+  `--only: some of ${contestants.map((c) => c.name).join("; ")} expected`,
 );
-check(chosen.length > 0, `--only: parts of ${contestants.map((c) => c.name).join(", ")} expected`);
 const file = join(root, "docs", "OPTIMIZER_COSTS.json");
 const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Costs) : { machine: "", costs: [] };
 const sam = must(contestants[0], "SAM");
