@@ -92,19 +92,23 @@ function crossEntropyTargets(
     throw new UserError(`${weights.length} class weights for ${classes} classes; give one for each class`);
   }
   const smoothing = options.labelSmoothing ?? 0;
-  const ids = b.int64s([...Array(classes).keys()]);
-  const perClass = weights && b.constant(Tensor.of(logits.dtype, [classes], weights), "class_weights");
+  const everyClass = (): Value => b.int64s([...Array(classes).keys()]);
+  const weightPerClass = (): Value | undefined =>
+    weights && b.constant(Tensor.of(logits.dtype, [classes], weights), "class_weights");
   if (options.kind === "soft-cross-entropy") {
+    const perClass = weightPerClass();
     const uniform = b.scalar(smoothing / classes, logits.dtype);
     const smooth = smoothing > 0 ? e.add(b, e.scale(b, labels, 1 - smoothing), uniform) : labels;
     const rows = e.countOf(b, labels, [...labels.dims.keys()].slice(0, -1));
-    return { target: perClass ? e.mul(b, smooth, perClass) : smooth, weight: rows, ids };
+    return { target: perClass ? e.mul(b, smooth, perClass) : smooth, weight: rows, ids: everyClass() };
   }
   const column = e.unsqueeze(b, labels, [-1]);
+  const ids = everyClass();
   let hit = e.equal(b, column, ids);
   const ignore = options.ignoreIndex ?? -100;
   if (ignore >= 0 && ignore < classes) hit = e.and(b, hit, e.not(b, e.equal(b, column, b.scalar(ignore, "int64"))));
   let target = e.cast(b, hit, logits.dtype);
+  const perClass = weightPerClass();
   if (perClass) target = e.mul(b, target, perClass);
   const weight = e.sumAll(b, target);
   if (smoothing > 0) {
