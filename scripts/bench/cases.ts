@@ -4,6 +4,8 @@ interface Common {
   batch: number;
   /** Whether the memory of one machine holds all contenders at once; if not, those of one optimizer run before those of the next. */
   together: boolean;
+  /** How many of our steps go in one run of the runtime, as `curvsam train` takes them. */
+  chunk: number;
   /** Bounds of a step's time against PyTorch's, eager and compiled; null where compiled ones do not take part. */
   bounds: { eager: number; compiled: number | null };
 }
@@ -39,6 +41,7 @@ export const textCases = {
     batch: 16,
     sequence: 64,
     together: true,
+    chunk: 8,
     bounds: { eager: 0.6, compiled: 0.8 },
   },
   minilm: {
@@ -53,6 +56,7 @@ export const textCases = {
     batch: 16,
     sequence: 64,
     together: true,
+    chunk: 8,
     bounds: { eager: 0.7, compiled: 0.9 },
   },
   "roberta-base": {
@@ -69,6 +73,7 @@ export const textCases = {
     batch: 8,
     sequence: 128,
     together: false,
+    chunk: 2,
     bounds: { eager: 0.7, compiled: 0.9 },
   },
 } satisfies Record<string, TextCase>;
@@ -81,6 +86,7 @@ const imageCases = {
     classes: 10,
     batch: 32,
     together: true,
+    chunk: 4,
     // A compiled Hessian-vector product would have to renew the statistics of batch norms from within.
     bounds: { eager: 1, compiled: null },
   },
@@ -104,6 +110,7 @@ const imageCases = {
     classes: 1000,
     batch: 4,
     together: false,
+    chunk: 2,
     bounds: { eager: 0.7, compiled: 0.9 },
   },
 } satisfies Record<string, ImageCase>;
@@ -114,6 +121,3 @@ export type CaseName = keyof typeof cases;
 
 /** Tokens that the model knows; BERT's, where the configuration leaves it to the default. */
 export const vocabularyOf = ({ config }: TextCase): number => Number(config["vocab_size"] ?? 30522);
-
-/** Our steps in one run of the runtime, as `curvsam train` takes them. */
-export const chunk = 8;

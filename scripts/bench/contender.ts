@@ -1,10 +1,11 @@
 /**
  * Our side of the benchmark, one process a contender: takes steps on command, as pytorch.py does.
  *
- *     node build/scripts/bench/contender.js KIND PACKAGE BATCH THREADS
+ *     node build/scripts/bench/contender.js KIND PACKAGE BATCH THREADS CHUNK
  *
  * KIND: `train` takes training steps through the public runtime; `kernels` takes them in this thread, with the runtime's profile
- * on, and tells what is not spent in its executor; `products` runs the matrix products of the plain step alone.
+ * on, and tells what is not spent in its executor, CHUNK of them in one run of the runtime; `products` runs the matrix products of
+ * the plain step alone.
  */
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,7 +14,6 @@ import { PackageRuntime } from "../../src/runtime/runtime.js";
 import { check } from "../../src/util/assert.js";
 import type { Feeds } from "../../src/runtime/batch.js";
 import { readBatch } from "./batches.js";
-import { chunk } from "./cases.js";
 import type { Answer } from "./line_process.js";
 import { peakBytes } from "./peak.js";
 import { openProducts } from "./products.js";
@@ -27,7 +27,7 @@ interface Contender {
 const say = (answer: Answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
 /** Takes `chunk` steps, and tells the mean time of one; the first loss of them. */
-function chunks(runtime: PackageRuntime | Engine, batch: Feeds): () => Promise<Answer> {
+function chunks(runtime: PackageRuntime | Engine, batch: Feeds, chunk: number): () => Promise<Answer> {
   const batches = Array.from({ length: chunk }, () => batch);
   return async () => {
     const start = performance.now();
@@ -37,22 +37,22 @@ function chunks(runtime: PackageRuntime | Engine, batch: Feeds): () => Promise<A
   };
 }
 
-async function training(folder: string, batchFile: string, threads: number): Promise<Contender> {
+async function training(folder: string, batchFile: string, threads: number, chunk: number): Promise<Contender> {
   const runtime = await PackageRuntime.open(folder, { threads, lowered: join(folder, "lowered") });
   const batch = readBatch(batchFile);
   const room = await runtime.roomForSteps(batch);
   check(room && room.steps >= chunk, `${folder}: memory for ${chunk} steps in one run expected`);
-  return { step: chunks(runtime, batch) };
+  return { step: chunks(runtime, batch, chunk) };
 }
 
 /** Steps whose sessions write the runtime's profile: at the end, the milliseconds that its executor ran, run by run. */
-async function kernels(folder: string, batchFile: string, threads: number): Promise<Contender> {
+async function kernels(folder: string, batchFile: string, threads: number, chunk: number): Promise<Contender> {
   const read = profileSessions();
   const engine = await Engine.open(folder, { threads, lowered: join(folder, "lowered") });
   const batch = readBatch(batchFile);
   await engine.roomForSteps(batch);
   return {
-    step: chunks(engine, batch),
+    step: chunks(engine, batch, chunk),
     end: async () => {
       const all = [...read().values()].at(-1)?.filter((e) => e.name === "SequentialExecutor::Execute") ?? [];
       await engine.close();
@@ -64,9 +64,9 @@ async function kernels(folder: string, batchFile: string, threads: number): Prom
 }
 
 async function main(): Promise<void> {
-  const [kind = "", folder = "", batchFile = "", threadsText = ""] = process.argv.slice(2);
+  const [kind = "", folder = "", batchFile = "", threadsText = "", chunkText = ""] = process.argv.slice(2);
   const threads = Number(threadsText);
-  const kinds: Record<string, (...args: [string, string, number]) => Promise<Contender>> = {
+  const kinds: Record<string, (...args: [string, string, number, number]) => Promise<Contender>> = {
     train: training,
     kernels,
     products: openProducts,
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
   const open = kinds[kind];
   check(open, `a kind of contender: train, kernels, products; not "${kind}"`);
   const imported = process.memoryUsage.rss();
-  const contender = await open(folder, batchFile, threads);
+  const contender = await open(folder, batchFile, threads, Number(chunkText));
   say({ ready: true, imported });
   for await (const line of createInterface({ input: process.stdin })) {
     if (line !== "step") break;

@@ -19,7 +19,7 @@ import { patch } from "../../src/pack/patch.js";
 import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
 import { makeBatch, makeImages } from "./batches.js";
-import { cases, chunk, vocabularyOf, type CaseName } from "./cases.js";
+import { cases, vocabularyOf, type CaseName } from "./cases.js";
 import { LineProcess, type Answer } from "./line_process.js";
 import { median, report, type Entry, type PatchResult, type Results } from "./report.js";
 
@@ -164,7 +164,14 @@ function commandsOf({ name, work, threads, python, ortPython }: Options): Comman
   const flags = (values: Record<string, string>) =>
     Object.entries(values).flatMap(([key, value]) => [`--${key}`, value]);
   const ours = (side: string, kind: string, optimizer: string): Command => {
-    const args = [script("contender.js"), kind, join(work, optimizer), batch, String(threads)];
+    const args = [
+      script("contender.js"),
+      kind,
+      join(work, optimizer),
+      batch,
+      String(threads),
+      String(cases[name].chunk),
+    ];
     return { side, optimizer, command: process.execPath, args };
   };
   const pytorch = (mode: string, optimizer: string): Command => {
@@ -230,8 +237,16 @@ async function measure(contenders: readonly Contender[], steps: number): Promise
 }
 
 /** The share of a step, in percent, that is spent outside of the runtime's executor; medians over steps. */
-async function outsideShare({ work, threads, steps }: Options, ascent: string): Promise<number> {
-  const args = [script("contender.js"), "kernels", join(work, ascent), join(work, "batch.json"), String(threads)];
+async function outsideShare({ name, work, threads, steps }: Options, ascent: string): Promise<number> {
+  const { chunk } = cases[name];
+  const args = [
+    script("contender.js"),
+    "kernels",
+    join(work, ascent),
+    join(work, "batch.json"),
+    String(threads),
+    String(chunk),
+  ];
   const [child] = await LineProcess.start("kernels", process.execPath, args);
   const walls: number[] = [];
   for (let i = 0; i < warmUp + steps; i++) walls.push(Number((await child.ask("step"))["ms"]));

@@ -1,5 +1,5 @@
 import { formatNumber, markdownTable, type TableCell } from "../../src/report/table.js";
-import { cases, chunk, type CaseName } from "./cases.js";
+import { cases, type CaseName } from "./cases.js";
 
 /** One contender's measurements. */
 export interface Entry {
@@ -116,7 +116,7 @@ function section(name: CaseName, result: CaseResult): string {
     `${result.date}; ${result.cpu}; ${result.threads} threads; Node ${result.node}; ` +
       `${torch === undefined ? "PyTorch was not there" : `PyTorch ${torch}`}; ` +
       (build === undefined ? "" : `ONNX Runtime's training build ${build}; `) +
-      `${result.steps} steps of each contender in turn${cases[name].together ? "" : ", one optimizer after the other"}, after 2 to warm up.`,
+      `${result.steps} steps of each contender in turn${cases[name].together ? "" : ", one optimizer after the other"}, after 2 to warm up; ours ${cases[name].chunk} in one run.`,
     "",
     markdownTable(["what", "target", "measured", ""], targets(name, result)),
     markdownTable(
@@ -141,7 +141,7 @@ export function report(results: Results): string {
     "own; they take steps in turn. Ratios are of medians in one run. Peak RSS is VmHWM of the whole process, libraries included.",
     "PyTorch runs fused AdamW, foreach arithmetic and its fused attention; for CurvSAM, which needs a second derivative, eager",
     "attention, and under `torch.compile` forward-over-reverse. ONNX Runtime's training build, which has neither SAM nor CurvSAM,",
-    `takes artifacts made of the same model. Our steps are taken ${chunk} in one run of the runtime, as \`curvsam train\` takes them, and`,
+    "takes artifacts made of the same model. Several of our steps are taken in one run of the runtime, as `curvsam train` takes them, and",
     "counted as one by their mean; the others take one at a time.",
     "",
     ...names.map((name) => {
