@@ -1,0 +1,29 @@
+import jstat from "jstat";
+
+/** A comparison of two methods on the same seeds. */
+export interface Paired {
+  /** Mean of the differences a − b. */
+  difference: number;
+  /** Its standard error. */
+  error: number;
+  /** Two-sided p of Student's paired t-test; 1 where no two differ. */
+  p: number;
+}
+
+export const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
+
+/** s/√n with s² = Σ(x − x̄)²/(n − 1). */
+export function standardError(values: readonly number[]): number {
+  const centre = mean(values);
+  const squares = values.reduce((sum, x) => sum + (x - centre) ** 2, 0);
+  return Math.sqrt(squares / (values.length - 1) / values.length);
+}
+
+/** Student's paired t-test of `a` against `b`, entry by entry of the same seed; at least two of them. */
+export function pairedTest(a: readonly number[], b: readonly number[]): Paired {
+  const differences = a.map((x, i) => x - (b[i] ?? NaN));
+  const [difference, error] = [mean(differences), standardError(differences)];
+  const t = Math.abs(difference) / error;
+  const p = error === 0 ? Number(difference === 0) : 2 * (1 - jstat.studentt.cdf(t, differences.length - 1));
+  return { difference, error, p };
+}
