@@ -23,10 +23,11 @@ import { UsageError } from "./failure.js";
 import { metricsText } from "./format.js";
 import { optimizerOptions } from "./optimizer.js";
 import { loadWeights, weightsAt } from "./run.js";
+import { openSharpness, refuseIdleSharpness, type SharpnessFlags } from "./train_sharpness.js";
 import { TrainerLog } from "./trainer_state.js";
 
 /** The options of `curvsam glue`, by the names of `run_glue.py`. */
-export interface GlueFlags {
+export interface GlueFlags extends SharpnessFlags {
   task_name: string;
   model: string;
   tokenizer: string;
@@ -85,6 +86,9 @@ export function checkFlags(flags: Partial<GlueFlags>): GlueFlags {
   if (!flags.do_train && !flags.do_eval && !flags.do_predict) {
     throw new UsageError("there is nothing to do; give --do_train, --do_eval or --do_predict");
   }
+  refuseIdleSharpness(flags);
+  if (flags.sharpnessEvery !== undefined && !flags.do_train)
+    throw new UsageError("--sharpness-every belongs to --do_train, which is missing");
   return flags as GlueFlags;
 }
 
@@ -250,6 +254,8 @@ class TaskRun {
       batchSize,
       resumed: resume === undefined ? 0 : (await readCheckpoint(resume)).state.step,
     });
+    const measured = batchesOf(manifest, examples, tokenizer, { batchSize });
+    const sharpness = await openSharpness(runtime, measured, flags, { threads: flags.threads });
     const started = Date.now();
     const result = await fit({
       runtime,
@@ -268,8 +274,8 @@ class TaskRun {
       about: aboutRun(task.labels ?? undefined),
       progress: context.interactive && !flags.json,
       signal: context.signal,
-      callbacks: [log, { onNote: (line) => context.note(`curvsam: ${line}`) }],
-    });
+      callbacks: [log, { onNote: (line) => context.note(`curvsam: ${line}`) }, ...sharpness.callbacks],
+    }).finally(sharpness.close);
     log.write();
     if (result.interrupted) {
       context.note(`curvsam: interrupted after ${result.step} steps; go on with --resume_from_checkpoint`);

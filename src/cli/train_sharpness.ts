@@ -9,7 +9,7 @@ import type { Callbacks } from "../train/options.js";
 import { UsageError } from "./failure.js";
 import { integer, numbers } from "./parse.js";
 
-/** The options of `train` about sharpness. */
+/** The options about sharpness of every command that trains. */
 export interface SharpnessFlags {
   sharpnessEvery?: number;
   sharpnessBatches?: number;

@@ -39,6 +39,7 @@ describe("curvsam glue", function () {
     const { code, stdout, stderr } = await curvsam([
       ...[...usual("out"), "--do_train", "--do_eval", "--do_predict", "--max_seq_length", "16", "--optimizer", "sam"],
       ...["--num_train_epochs", "2", "--save_steps", "2", "--logging_steps", "1", "--learning_rate", "1e-3"],
+      ...["--sharpness-every", "2", "--sharpness-batches", "1", "--sharpness-rho", "0.1"],
     ]);
     expect(code, stderr).to.equal(0);
     expect(stdout).to.include("CoLA: ").and.to.include("eval_matthews_correlation");
@@ -50,6 +51,13 @@ describe("curvsam glue", function () {
     expect(json("out", "all_results.json")).to.include({ epoch: 2, train_samples: 16, eval_samples: 6 });
     expect(json("out", "trainer_state.json")).to.include({ global_step: 4, max_steps: 4, num_train_epochs: 2 });
     expect((json("out", "trainer_state.json")["log_history"] as unknown[]).length).to.equal(4);
+    const lines = readFileSync(join(folder.path, "out", "log.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n");
+    const events = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const sharpness = events.filter(({ event }) => event === "sharpness");
+    expect(sharpness.map(({ step }) => step)).to.deep.equal([2, 4]);
+    for (const measured of sharpness) expect(measured["rise/0.1"]).to.be.above(0);
     const predictions = readFileSync(join(folder.path, "out", "predict_results_cola.txt"), "utf8").split("\n");
     expect(predictions[0]).to.equal("index\tprediction");
     expect(predictions[1]).to.match(/^0\t[01]$/);
@@ -84,6 +92,10 @@ describe("curvsam glue", function () {
     const head = await curvsam([...args, "--do_eval"]);
     expect(head.code).to.equal(1);
     expect(head.stderr).to.include("the model's head has 2 outputs");
+    const untrained = folder.write("untrained.json", JSON.stringify({ "sharpness-every": 2 }));
+    const sharpness = await curvsam([...usual("idle"), untrained, "--do_eval"]);
+    expect(sharpness.code).to.equal(2);
+    expect(sharpness.stderr).to.include("--sharpness-every belongs to --do_train");
     const idle = await curvsam(usual("idle"));
     expect(idle.code).to.equal(2);
     expect(idle.stderr).to.include("nothing to do");

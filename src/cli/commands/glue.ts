@@ -6,6 +6,7 @@ import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import type { GlueFlags } from "../glue.js";
 import { assignments, integer, number } from "../parse.js";
+import { addSharpnessOptions } from "../train_sharpness.js";
 
 const help = `
 The options are those of Hugging Face's run_glue.py, and so are the files: all_results.json, train_results.json,
@@ -64,7 +65,8 @@ export const command: CommandBuilder = (context) => {
     .option("--optimizer <name>", "the perturbation, as for curvsam patch", "none")
     .option("--base <name>", "what takes the step, as for curvsam patch", "adamw")
     .option("--rho <x>", "radius of the perturbation", number({ min: 0 }))
-    .option("--hyper <name=x>", "any other hyper-parameter", assignments)
+    .option("--hyper <name=x>", "any other hyper-parameter", assignments);
+  addSharpnessOptions(command)
     .option("--threads <n>", "threads of the runtime (default: all cores)", integer({ min: 1 }))
     .option("--ignore_memory", "go on where a step needs more memory than is free, by the estimate before the first")
     .option("--json", "print one JSON document")
@@ -90,31 +92,30 @@ function readArguments(command: Command, file: string): void {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new UsageError(`${file}: expected one JSON object of options`);
   }
-  const known = command.options.map((option) => option.attributeName());
+  const known = command.options.map((option) => option.name());
   for (const [name, value] of Object.entries(json)) {
-    const option = command.options.find((each) => each.attributeName() === name);
+    const option = command.options.find((each) => each.name() === name);
     if (!option) throw new UsageError(`${file}: there is no option "${name}"${didYouMean(name, known)}`);
-    if (command.getOptionValueSource(name) === "cli") continue;
+    const attribute = option.attributeName();
+    if (command.getOptionValueSource(attribute) === "cli") continue;
     if (typeof value === "boolean") {
-      if (value) command.setOptionValueWithSource(name, true, "config");
+      if (value) command.setOptionValueWithSource(attribute, true, "config");
       continue;
     }
     if (typeof value !== "string" && typeof value !== "number") {
       throw new UsageError(`${file}: "${name}" is ${JSON.stringify(value)}; expected a text, a number, true or false`);
     }
-    command.setOptionValueWithSource(name, parsed(option, String(value), file), "config");
+    command.setOptionValueWithSource(attribute, parsed(option, String(value), file), "config");
   }
 }
 
 function parsed(option: Option, text: string, file: string): unknown {
   if (option.argChoices && !option.argChoices.includes(text)) {
-    throw new UsageError(
-      `${file}: "${option.attributeName()}" is "${text}"; use one of ${option.argChoices.join(", ")}`,
-    );
+    throw new UsageError(`${file}: "${option.name()}" is "${text}"; use one of ${option.argChoices.join(", ")}`);
   }
   try {
     return option.parseArg ? option.parseArg(text, undefined) : text;
   } catch (error) {
-    throw new UsageError(`${file}: "${option.attributeName()}": ${error instanceof Error ? error.message : ""}`);
+    throw new UsageError(`${file}: "${option.name()}": ${error instanceof Error ? error.message : ""}`);
   }
 }
