@@ -2,7 +2,7 @@ import { figureSvg } from "./chart.js";
 import { curvesOf, moves, titleOf, type NamedRun } from "./curves.js";
 import { svgOf, type Theme } from "./draw.js";
 import { confusionSpec, layerMap } from "./grids.js";
-import { curvatureByLayer } from "./layers.js";
+import { curvatureByLayer, curvatureTitles } from "./layers.js";
 import { formatNumber } from "./table.js";
 
 const escape = (text: string): string =>
@@ -85,17 +85,19 @@ ${making(runs)}
 /** The pictures that are of one run alone; `named`: whether they say of which. */
 async function grids({ name, log }: NamedRun, named: boolean): Promise<string[]> {
   const parts: string[] = [];
-  const { confusion, curvature, about } = log;
+  const { confusion, curvature, elements, about } = log;
   if (confusion) {
     const subtitle = `${named ? `${name}, ` : ""}evaluation of step ${confusion.step}`;
     const content = { counts: confusion.counts, names: about.classes ?? [], subtitle };
     const draw: Draw = (theme, width) => svgOf(confusionSpec(content, theme, width), theme);
     parts.push(await picture(`Confusion matrix, ${subtitle}`, draw));
   }
-  if ([...curvature.values()].some((track) => track.length > 1)) {
-    const title = named ? `Curvature by layer, ${name}` : "Curvature by layer";
-    const layers = curvatureByLayer(log);
-    const draw: Draw = (theme, width) => svgOf(layerMap(title, "mean of h", layers, width), theme);
+  for (const [kind, tracks] of curvature) {
+    if ([...tracks.values()].every((track) => track.length < 2)) continue;
+    const { title: plain, value } = curvatureTitles(kind);
+    const title = named ? `${plain}, ${name}` : plain;
+    const layers = curvatureByLayer(tracks, elements);
+    const draw: Draw = (theme, width) => svgOf(layerMap(title, value, layers, width), theme);
     parts.push(await picture(title, draw, narrowMap, wide - 200));
   }
   return parts;

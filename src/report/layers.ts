@@ -7,11 +7,27 @@ export interface LayerTable {
   values: number[][];
 }
 
+/** What is kept of the Hessian's diagonal, by the kind of state: whose it is, and what is averaged. */
+const kinds: Readonly<Record<string, { owner: string; value: string }>> = {
+  adahessian_v: { owner: " of AdaHessian", value: "mean of √v" },
+  sassha_v: { owner: " of SASSHA", value: "mean of v" },
+};
+
+/** A picture's title, and that of its colours. */
+export function curvatureTitles(kind: string): { title: string; value: string } {
+  const { owner, value } = kinds[kind] ?? { owner: "", value: "mean of h" };
+  return { title: `Curvature by layer${owner}`, value };
+}
+
 /**
- * The mean curvature of each layer over time. Where a model has more than `most` tensors, those with equal beginnings of their
+ * The mean curvature of each layer over time, of the tracks of one kind. Where a model has more than `most` tensors, those with equal beginnings of their
  * names (`encoder.layer.0.…`) are taken together, as far as it needs, by the number of their elements.
  */
-export function curvatureByLayer({ curvature, elements }: RunLog, most = 40): LayerTable {
+export function curvatureByLayer(
+  curvature: ReadonlyMap<string, Track>,
+  elements: RunLog["elements"],
+  most = 40,
+): LayerTable {
   const groups = groupsOf([...curvature.keys()], most);
   const steps = [...new Set([...curvature.values()].flatMap((track) => track.map(([step]) => step)))].sort(
     (a, b) => a - b,

@@ -29,8 +29,8 @@ export interface RunLog {
   evaluations: Map<string, Track>;
   /** Numbers of every measurement of sharpness, by name. */
   sharpness: Map<string, Track>;
-  /** The mean curvature of every tensor, by its name, and how many elements each has. */
-  curvature: Map<string, Track>;
+  /** The mean curvature of every tensor, by the kind of state and its name, and how many elements each has. */
+  curvature: Map<string, Map<string, Track>>;
   elements: Readonly<Record<string, number>>;
   /** Examples of class i that the last evaluation took for class j, `[i][j]`. */
   confusion: { step: number; counts: number[][] } | null;
@@ -124,7 +124,7 @@ function take(log: RunLog, event: Event): void {
     case "sharpness":
       return extend(log.sharpness, step, measured(event));
     case "curvature":
-      return extend(log.curvature, step, numbers(numbersSchema.parse(event["mean"])));
+      return takeCurvature(log.curvature, step, event);
   }
 }
 
@@ -132,6 +132,14 @@ const numbers = (values: Event): [string, number][] =>
   Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === "number");
 
 const measured = (event: Event): [string, number][] => numbers(event).filter(([name]) => !places.has(name));
+
+/** Logs of CurvSAM alone do not say of what. */
+function takeCurvature(kinds: RunLog["curvature"], step: number, { of = "curvature", mean }: Event): void {
+  const kind = String(of);
+  const tracks = kinds.get(kind) ?? new Map<string, Track>();
+  extend(tracks, step, numbers(numbersSchema.parse(mean)));
+  kinds.set(kind, tracks);
+}
 
 function extend(tracks: Map<string, Track>, step: number, values: readonly [string, number][]): void {
   for (const [name, value] of values) {

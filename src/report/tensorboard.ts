@@ -77,8 +77,8 @@ function image({ png, width, height }: EventImage): Buffer {
 }
 
 /**
- * A TensorBoard event file of a run: scalars `train/<name>`, `eval/<name>`, `sharpness/<name>` and `curvature/<tensor>` by step, and
- * pictures. `startTime`: seconds since 1970 that wall times count from. The format is that of TensorFlow's event.proto in a TFRecord
+ * A TensorBoard event file of a run: scalars `train/<name>`, `eval/<name>`, `sharpness/<name>` and the means of curvature, `curvature/<tensor>`
+ * or another kind, by step, and pictures. `startTime`: seconds since 1970 that wall times count from. The format is that of TensorFlow's event.proto in a TFRecord
  * file.
  */
 export function eventFile(log: RunLog, startTime: number, images: readonly EventImage[] = []): Buffer {
@@ -89,7 +89,7 @@ export function eventFile(log: RunLog, startTime: number, images: readonly Event
     ["train", log.steps],
     ["eval", log.evaluations],
     ["sharpness", log.sharpness],
-    ["curvature", log.curvature],
+    ...log.curvature,
   ] as const) {
     for (const [name, track] of tracks) {
       for (const [step, value] of track) {

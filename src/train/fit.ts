@@ -6,7 +6,7 @@ import type { JsonValue } from "../util/json.js";
 import { Chunks, checkChunk } from "./chunks.js";
 import { Checkpoints, type TrainerState } from "./checkpoints.js";
 import { evaluateAll, type EvaluationSummary } from "./evaluate.js";
-import { curvatureTensors, meanCurvature } from "./curvature.js";
+import { curvatureElements, curvatureKinds, meanCurvature } from "./curvature.js";
 import { EventLog, type TrainEvent } from "./events.js";
 import { rank, valueOf, watch } from "./goals.js";
 import { Groups, type Group } from "./groups.js";
@@ -91,7 +91,7 @@ class Training {
     const training = new Training(options, plan, groups, state, checkpoints, log, progress);
     training.fallback = resumed?.path ?? null;
     if (!resumed) {
-      const elements = curvatureTensors(runtime.manifest);
+      const elements = curvatureElements(runtime.manifest);
       const about = { ...(options.about && { about: options.about }), ...(elements && { elements }) };
       training.event("start", { epochs, total, accumulate, seed, threads, ...about });
     }
@@ -281,7 +281,10 @@ class Training {
     }
     this.event("step", { variant, wasSkipped, ...finite(diagnostics), ...hyper });
     if (!wasSkipped && this.log && step % this.plan.curvatureEvery === 0) {
-      this.event("curvature", { mean: finite(await meanCurvature(options.runtime)) });
+      const { runtime } = options;
+      for (const of of curvatureKinds(runtime.manifest)) {
+        this.event("curvature", { of, mean: finite(await meanCurvature(runtime, of)) });
+      }
     }
     const { running } = state;
     const loss = running.steps > 0 ? running.loss / running.steps : NaN;

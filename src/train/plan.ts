@@ -1,5 +1,5 @@
 import { usualRun } from "./chunks.js";
-import { curvatureTensors } from "./curvature.js";
+import { curvatureKinds } from "./curvature.js";
 import { checkMetric, resolveGoal, type ResolvedGoal } from "./goals.js";
 import { hyperSchedule } from "./hyper.js";
 import type { FitOptions } from "./options.js";
@@ -24,7 +24,7 @@ export function planOf(options: FitOptions, total: number): Plan {
   const usual = Math.max(Math.ceil(total / curvatureLines), usualRun(options.chunk ?? "off"));
   return {
     ...{ total, hyperAt: hyperSchedule(manifest, options, total), ...goals(options) },
-    curvatureEvery: curvatureTensors(manifest) ? (options.curvatureEvery ?? usual) : Infinity,
+    curvatureEvery: curvatureKinds(manifest).length > 0 ? (options.curvatureEvery ?? usual) : Infinity,
   };
 }
 

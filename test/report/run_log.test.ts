@@ -100,11 +100,12 @@ describe("a run's log", () => {
   });
 
   it("takes tensors of one layer together by their elements where there are too many", () => {
-    const log = readRunLog(file("layers", run));
-    const all = curvatureByLayer(log);
+    const { curvature, elements } = readRunLog(file("layers", run));
+    const tracks = curvature.get("curvature")!;
+    const all = curvatureByLayer(tracks, elements);
     expect(all.layers).to.deep.equal(["encoder.0.weight", "encoder.0.bias", "head.weight"]);
     expect(all.steps).to.deep.equal([2, 3]);
-    const few = curvatureByLayer(log, 2);
+    const few = curvatureByLayer(tracks, elements, 2);
     expect(few.layers).to.deep.equal(["encoder.0", "head.weight"]);
     // (3·4 + 8)/4 and (3·2 + 6)/4; the head had no finite mean at step 3.
     expect(few.values[0]).to.deep.equal([5, 3]);
