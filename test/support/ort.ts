@@ -34,9 +34,10 @@ export function fromRuntime(t: OrtTensor): Array64 {
 export async function runOnce(
   model: Uint8Array,
   feeds: Readonly<Record<string, Array64>>,
+  graphOptimizationLevel: "disabled" | "extended" = "extended",
 ): Promise<Record<string, Array64>> {
   const session = await InferenceSession.create(model, {
-    graphOptimizationLevel: "extended",
+    graphOptimizationLevel,
     intraOpNumThreads: 1,
     logSeverityLevel: 3,
   });
