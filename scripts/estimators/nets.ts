@@ -92,7 +92,8 @@ function teacherData(inputs: number): Net["data"] {
   };
 }
 
-function perceptron(name: string, sizes: readonly number[], activation: "Tanh" | "Relu"): Net {
+/** Linear layers of these sizes, an activation between each two: of two sizes, softmax regression. */
+export function perceptron(name: string, sizes: readonly number[], activation: "Tanh" | "Relu"): Net {
   const [inputs = 1, ...rest] = sizes;
   return {
     name,
