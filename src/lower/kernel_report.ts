@@ -3,11 +3,12 @@ import { dce } from "../passes/dce.js";
 import { graphsWithin } from "../passes/pass.js";
 import { cpuForms } from "./forms.js";
 import { isFunction, kernelFault, kernelsOf, type KernelProvider } from "./kernels.js";
+import { failsOnWebGpu } from "./webgpu.js";
 
-/** Nodes that a provider has no kernel for, for one reason. */
+/** Nodes that a provider does not run, for one reason. */
 export interface KernelGap {
   op: string;
-  /** `no kernel`, `no kernel of opset 21`, `no kernel for int64`. */
+  /** `no kernel`, `no kernel of opset 21`, `no kernel for int64`, `kernel fails in this form`. */
   why: string;
   /** What happens instead: the CPU provider runs them, the runtime writes them out in terms of other operators, or nothing. */
   instead: "cpu" | "expanded" | null;
@@ -40,8 +41,8 @@ export type { KernelProvider };
 const shownNames = 3;
 
 /**
- * Which nodes of `graphs` (bodies included) the provider has no kernel for, and what its lowerings do. Graphs are lowered in
- * place. `opsets`: the versions of the domains that the graphs are written in.
+ * Which nodes of `graphs` (bodies included) the provider does not run, in the form in which sessions give them to it, and what its
+ * lowerings do. Graphs are lowered in place. `opsets`: the versions of the domains that the graphs are written in.
  */
 export function reportKernels(
   graphs: Iterable<readonly [name: string, graph: Graph, opsets: ReadonlyMap<string, number>]>,
@@ -51,25 +52,31 @@ export function reportKernels(
   const gaps = new Map<string, KernelGap>();
   const lowered = new Map<string, Lowered>();
   for (const [name, graph, opsets] of graphs) {
+    if (provider === "cpu") lowerForReport(graph, lowered);
     const row = { graph: name, nodes: 0, onCpu: 0, expanded: 0, nowhere: 0 };
-    for (const node of [...graphsWithin(graph)].flatMap((g) => g.nodes)) {
-      row.nodes++;
-      const opset = opsets.get(node.domain) ?? 1;
-      const why = kernelFault(node, provider, opset);
-      if (why === undefined) continue;
-      const instead = insteadOf(node, opset);
-      row[instead === "cpu" ? "onCpu" : (instead ?? "nowhere")]++;
-      addGap(gaps, { op: node.domain ? `${node.domain}::${node.op}` : node.op, why, instead }, name, node);
+    for (const g of graphsWithin(graph)) {
+      for (const node of g.nodes) {
+        row.nodes++;
+        const opset = opsets.get(node.domain) ?? 1;
+        const why = kernelFault(node, provider, opset) ?? formFault(node, g, provider);
+        if (why === undefined) continue;
+        const instead = insteadOf(node, opset);
+        row[instead === "cpu" ? "onCpu" : (instead ?? "nowhere")]++;
+        addGap(gaps, { op: node.domain ? `${node.domain}::${node.op}` : node.op, why, instead }, name, node);
+      }
     }
     report.graphs.push(row);
-    if (provider === "cpu") lowerForReport(graph, lowered);
   }
   report.gaps = [...gaps.values()].sort((a, b) => b.nodes - a.nodes);
   report.lowered = [...lowered.values()];
   return report;
 }
 
-/** What becomes of a node that its provider has no kernel for. */
+/** Why sessions keep a node from a provider that has a kernel for it. */
+const formFault = (node: Node, graph: Graph, provider: KernelProvider): string | undefined =>
+  provider === "webgpu" && failsOnWebGpu(node, graph) ? "kernel fails in this form" : undefined;
+
+/** What becomes of a node that its provider does not run. */
 function insteadOf(node: Node, opset: number): KernelGap["instead"] {
   if (kernelFault(node, "cpu", opset) === undefined) return "cpu";
   return isFunction(node) ? "expanded" : null;

@@ -36,9 +36,13 @@ const failing: Readonly<Record<string, Fault>> = {
   SimplifiedLayerNormalization: (node) => node.outputs.length > 1,
 };
 
+/** Whether the WebGPU provider would fail in `node`, whose constants are in `constants`. */
+export const failsOnWebGpu: Fault = (node, constants) =>
+  node.domain === "" && failing[node.op]?.(node, constants) === true;
+
 /** Names of the nodes that the WebGPU provider would fail in, bodies included: sessions give them to the CPU. */
 export function nodesForCpu(graph: Graph): string[] {
   return [...graphsWithin(graph)].flatMap((g) =>
-    g.nodes.filter((node) => node.domain === "" && failing[node.op]?.(node, g)).map((node) => node.name),
+    g.nodes.filter((node) => failsOnWebGpu(node, g)).map((node) => node.name),
   );
 }

@@ -5,9 +5,11 @@ import { join } from "node:path";
 import { Graph, newModel, Node, tensorType, Value } from "../../src/ir/graph.js";
 import { reportKernels } from "../../src/lower/kernel_report.js";
 import { isFunction, kernelFault, kernelsOf } from "../../src/lower/kernels.js";
+import { nodesForCpu } from "../../src/lower/webgpu.js";
 import { compose } from "../../src/optim/compose.js";
 import { loadSource } from "../../src/pack/load.js";
 import { emitGraphs } from "../../src/pack/patch.js";
+import { graphsWithin } from "../../src/passes/pass.js";
 import { serializeModel } from "../../src/serde/index.js";
 import type { DType } from "../../src/util/dtype.js";
 import { root } from "../support/root.js";
@@ -46,6 +48,15 @@ async function runs(graph: Graph, opset: number): Promise<boolean | undefined> {
   }
 }
 
+/** The graphs that CurvSAM over AdamW trains a fixture with. */
+async function emitted(file: string): Promise<[string, Graph, ReadonlyMap<string, number>][]> {
+  const { source } = await loadSource(join(folder, file), { loss: { kind: "cross-entropy" } });
+  const graphs = emitGraphs({ source, optimizer: compose("curvsam", "adamw"), groupedHyper: new Set() });
+  return [...graphs].map(([name, graph]) => [name, graph, newModel(graph).opsets]);
+}
+
+const sizeOf = (graph: Graph): number => [...graphsWithin(graph)].reduce((n, g) => n + g.nodes.length, 0);
+
 describe("the kernel table", () => {
   it("is of the version of the runtime that this package depends on", () => {
     const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -81,16 +92,45 @@ describe("the kernel table", () => {
 
   it("has a CPU kernel for every node of graphs that run there", async () => {
     for (const file of ["roberta-train-torchscript17.onnx", "mlp-train-torchscript17.onnx"]) {
-      const { source } = await loadSource(join(folder, file), { loss: { kind: "cross-entropy" } });
-      const graphs = emitGraphs({ source, optimizer: compose("curvsam", "adamw"), groupedHyper: new Set() });
-      const report = reportKernels(
-        [...graphs].map(([name, graph]) => [name, graph, newModel(graph).opsets] as const),
-        "cpu",
-      );
+      const report = reportKernels(await emitted(file), "cpu");
       expect(report.gaps).to.deep.equal([]);
       expect(report.graphs.every((g) => g.nodes > 0)).to.equal(true);
-      if (file.startsWith("roberta")) expect(report.lowered.map((l) => l.lowering)).to.include("products");
     }
+  });
+
+  it("looks at the graphs that the CPU runs, not at those in the files", async () => {
+    const graphs = await emitted("roberta-train-torchscript17.onnx");
+    const before = graphs.map(([, graph]) => sizeOf(graph));
+    const { graphs: rows, lowered } = reportKernels(graphs, "cpu");
+    const after = graphs.map(([, graph]) => sizeOf(graph));
+    expect(lowered.map((l) => l.lowering)).to.include("products");
+    expect(rows.map((row) => row.nodes))
+      .to.deep.equal(after)
+      .and.not.deep.equal(before);
+
+    const step = graphs.find(([name]) => name === "step")!;
+    step[1].nodes.find((node) => node.op === "FusedMatMul")!.op = "FusedMatMull";
+    expect(reportKernels([step], "cpu").gaps).to.deep.include.members([
+      {
+        ...{ op: "com.microsoft::FusedMatMull", why: "no kernel", instead: null, nodes: 1, graphs: ["step"] },
+        names: [step[1].nodes.find((node) => node.op === "FusedMatMull")!.name],
+      },
+    ]);
+  });
+
+  it("counts what sessions keep from WebGPU, and from no other provider", () => {
+    const pooling = (): Graph => {
+      const graph = single("MaxPool", 1, "float32");
+      graph.nodes[0]!.outputs.push(new Value("indices", tensorType("int64", [2, 2, 1])));
+      return graph;
+    };
+    const report = (provider: "webgpu" | "cuda") =>
+      reportKernels([["evaluate", pooling(), newModel(pooling(), 21).opsets]], provider);
+    const gap = { op: "MaxPool", why: "kernel fails in this form", instead: "cpu", nodes: 1, graphs: ["evaluate"] };
+    const { gaps, graphs } = report("webgpu");
+    expect(gaps).to.deep.equal([{ ...gap, names: nodesForCpu(pooling()) }]);
+    expect(graphs).to.deep.equal([{ graph: "evaluate", nodes: 1, onCpu: 1, expanded: 0, nowhere: 0 }]);
+    expect(report("cuda").gaps).to.deep.equal([]);
   });
 
   it("knows what was measured of WebGPU and read of CUDA and DirectML", () => {

@@ -12,9 +12,10 @@ const help = `
 Exits 1 if a derivative has to pass a node that has none. Warns of attentions that
 lost their dropout in the export.
 
-With --ep: the nodes of the training graphs that the provider has no kernel for, by the
-kernel table of the ONNX Runtime that this version is tested with. They fall back to the
-CPU, which copies their tensors to and fro at every step; exits 1 if the CPU cannot run
+With --ep: the nodes of the training graphs, as they are lowered for the provider, that it
+has no kernel for, by the kernel table of the ONNX Runtime that this version is tested with,
+and those that sessions keep from it, as its kernels fail in their form. They fall back to
+the CPU, which copies their tensors to and fro at every step; exits 1 if the CPU cannot run
 them either. Of a model, the graphs are those of CurvSAM over SGD; of a package, its own.
 
 Examples:
