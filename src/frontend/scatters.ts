@@ -1,7 +1,8 @@
 import { Ways, activeValues } from "../autodiff/active.js";
 import type { Graph, Node, Value } from "../ir/graph.js";
 import type { Tensor } from "../ir/tensor.js";
-import { UserError } from "../util/assert.js";
+import { graphsWithin } from "../passes/pass.js";
+import { UserError, check } from "../util/assert.js";
 import { nodesText, type ExportWarning } from "./dropout_audit.js";
 import { modulePath } from "./scopes.js";
 
@@ -10,6 +11,20 @@ const scatters: ReadonlySet<string> = new Set(["ScatterElements", "ScatterND"]);
 /** Scatters whose later updates replace earlier ones: of two at one place, ONNX leaves open which one stays. */
 const isOverwriting = (node: Node): boolean =>
   node.domain === "" && scatters.has(node.op) && node.string("reduction", "none") === "none";
+
+/** What ONNX defines of them. */
+const reductions: readonly string[] = ["none", "add", "mul", "max", "min"];
+
+/** Throws a UserError for a scatter, in bodies too, whose reduction is none that ONNX defines: the runtime would take it for another. */
+export function checkReductions(graph: Graph): void {
+  for (const node of [...graphsWithin(graph)].flatMap((g) => g.nodes)) {
+    if (node.domain !== "" || !scatters.has(node.op)) continue;
+    const reduction = node.string("reduction", "none");
+    check(reductions.includes(reduction), () => {
+      return `${node.label}: reduction "${reduction}" is not known; ${reductions.join(", ")} are: export it with one of these`;
+    });
+  }
+}
 
 /**
  * Throws a UserError for a scatter between `parameters` and `target` that overwrites a place twice, as far as its indices are

@@ -1,6 +1,7 @@
 import { Ways, activeValues, missingRules } from "../autodiff/active.js";
 import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import { deadEndsBefore, findParameters } from "../frontend/parameters.js";
+import { refuseRepeats } from "../frontend/scatters.js";
 import { modulePath } from "../frontend/scopes.js";
 import type { Value } from "../ir/graph.js";
 import { UserError } from "../util/assert.js";
@@ -30,7 +31,7 @@ export interface CheckReport {
 
 /**
  * Whether the gradient of `outputs` (by default all floating-point ones) to every parameter of the model in `file` can be
- * built. Throws a UserError for a model that cannot be read or typed.
+ * built. Throws a UserError for a model that cannot be read or typed, and for scatters whose result is not defined.
  */
 export async function checkModel(file: string, outputs?: readonly string[]): Promise<CheckReport> {
   const { graph } = (await loadTyped(file)).model;
@@ -45,6 +46,12 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
       })
     : graph.outputs.filter((v) => v.type?.kind === "tensor" && v.dtype.startsWith("float"));
   const parameters = findParameters(graph, targets);
+  for (const target of targets)
+    refuseRepeats(
+      graph,
+      parameters.map((p) => p.value),
+      target,
+    );
   const ways = new Ways(graph.nodes, targets);
   const active = activeValues(
     ways,

@@ -9,6 +9,7 @@ import {
   upgrade,
 } from "../convert/index.js";
 import { isTrainingGraph } from "../convert/training/index.js";
+import { checkReductions } from "../frontend/scatters.js";
 import { findSource, type SourceOptions } from "../frontend/source.js";
 import { restoreTraining, type Restored } from "../frontend/train_mode.js";
 import { unfoldRecurrent } from "../frontend/unfold.js";
@@ -52,6 +53,7 @@ export async function loadTyped(file: string): Promise<{ model: Model; before: P
   checkDomains(model.graph);
   constantsToInitializers(model.graph);
   checkControl(model.graph);
+  checkReductions(model.graph);
   unpackSequences(model);
   collectSequences(model);
   timeFirst(model);

@@ -3,10 +3,11 @@ import { sequenceOps } from "../convert/index.js";
 import { Graph, Node, Value, newModel, tensorType, type Model } from "../ir/graph.js";
 import type { Tensor } from "../ir/tensor.js";
 import { serializeModel } from "../serde/index.js";
-import { UserError, must } from "../util/assert.js";
+import { must } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
 import { freshDim, type Dim } from "../util/shape.js";
 import { partsOf } from "./probe_parts.js";
+import { refusalOf } from "./refusal.js";
 import type { SizeAt } from "./probe_symbols.js";
 
 /** Nodes to be typed, and what they read: typed values, and constants. */
@@ -105,7 +106,7 @@ async function open(model: Model, graph: Graph): Promise<Shapes> {
   try {
     session = await InferenceSession.create(bytes, { graphOptimizationLevel: "basic", logSeverityLevel: 3 });
   } catch (error) {
-    throw new UserError(`ONNX Runtime refuses the model: ${(error as Error).message.replaceAll("\n", " ")}`);
+    throw refusalOf(graph, error);
   }
   const shapes = new Map<string, Shape>();
   for (const m of session.outputMetadata) {
