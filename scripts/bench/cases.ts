@@ -4,7 +4,7 @@ interface Common {
   batch: number;
   /** Whether the memory of one machine holds all contenders at once; if not, those of one optimizer run before those of the next. */
   together: boolean;
-  /** How many of our steps go in one run of the runtime, as `curvsam train` takes them. */
+  /** The most of our steps that go in one run of the runtime; as many as `curvsam train` takes, otherwise. */
   chunk: number;
   /** Bounds of a step's time against PyTorch's, eager and compiled; null where compiled ones do not take part. */
   bounds: { eager: number; compiled: number | null };

@@ -10,6 +10,7 @@
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Engine } from "../../src/runtime/engine.js";
+import { Chunks } from "../../src/train/chunks.js";
 import { PackageRuntime } from "../../src/runtime/runtime.js";
 import { check } from "../../src/util/assert.js";
 import type { Feeds } from "../../src/runtime/batch.js";
@@ -26,23 +27,35 @@ interface Contender {
 
 const say = (answer: Answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
-/** Takes `chunk` steps, and tells the mean time of one; the first loss of them. */
-function chunks(runtime: PackageRuntime | Engine, batch: Feeds, chunk: number): () => Promise<Answer> {
+/** Takes `chunk` steps in one run, and tells the mean time of one; the first loss of them. */
+async function inOneRun(runtime: PackageRuntime | Engine, batch: Feeds, chunk: number) {
   const batches = Array.from({ length: chunk }, () => batch);
-  return async () => {
-    const start = performance.now();
-    const { results, failed } = await runtime.steps(batches, []);
-    check(failed === null, "a step was not finite");
-    return { ms: (performance.now() - start) / chunk, loss: results[0]?.diagnostics["loss"] ?? NaN };
-  };
+  const start = performance.now();
+  const { results, failed } = await runtime.steps(batches, []);
+  check(failed === null, "a step was not finite");
+  return { ms: (performance.now() - start) / chunk, loss: results[0]?.diagnostics["loss"] ?? NaN };
+}
+
+async function alone(runtime: PackageRuntime, batch: Feeds) {
+  const start = performance.now();
+  const { diagnostics } = await runtime.step(batch);
+  return { ms: performance.now() - start, loss: diagnostics["loss"] ?? NaN };
 }
 
 async function training(folder: string, batchFile: string, threads: number, chunk: number): Promise<Contender> {
   const runtime = await PackageRuntime.open(folder, { threads, lowered: join(folder, "lowered") });
   const batch = readBatch(batchFile);
-  const room = await runtime.roomForSteps(batch);
-  check(room && room.steps >= chunk, `${folder}: memory for ${chunk} steps in one run expected`);
-  return { step: chunks(runtime, batch, chunk) };
+  const chunks = new Chunks(runtime, "auto", () => undefined);
+  let taken = 0;
+  return {
+    step: async () => {
+      const count = await chunks.next(taken, chunk, batch);
+      const answer = await (count === 1 ? alone(runtime, batch) : inOneRun(runtime, batch, count));
+      taken += count;
+      chunks.took(count, (answer.ms * count) / 1000);
+      return { ...answer, count };
+    },
+  };
 }
 
 /** Steps whose sessions write the runtime's profile: at the end, the milliseconds that its executor ran, run by run. */
@@ -52,7 +65,7 @@ async function kernels(folder: string, batchFile: string, threads: number, chunk
   const batch = readBatch(batchFile);
   await engine.roomForSteps(batch);
   return {
-    step: chunks(engine, batch, chunk),
+    step: () => inOneRun(engine, batch, chunk),
     end: async () => {
       const all = [...read().values()].at(-1)?.filter((e) => e.name === "SequentialExecutor::Execute") ?? [];
       await engine.close();

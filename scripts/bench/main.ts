@@ -148,6 +148,8 @@ interface Contender {
   process: LineProcess;
   times: number[];
   loss: number;
+  /** Steps in a run. */
+  count: number;
   end: Answer;
 }
 
@@ -200,7 +202,7 @@ async function start(commands: readonly Command[]): Promise<Contender[]> {
   for (const { side, optimizer, command, args } of commands) {
     const name = `${side} ${optimizer}`;
     const [child, ready] = await LineProcess.start(name, command, args);
-    const contender: Contender = { name, side, optimizer, process: child, times: [], loss: NaN, end: ready };
+    const contender: Contender = { name, side, optimizer, process: child, times: [], loss: NaN, count: 1, end: ready };
     for (let i = 0; i < warmUp; i++) {
       const { loss, ms } = await child.ask("step");
       if (i === 0) contender.loss = Number(loss ?? NaN);
@@ -215,7 +217,9 @@ async function measure(contenders: readonly Contender[], steps: number): Promise
   for (let i = 0; i < steps; i++) {
     for (const c of contenders) {
       await setTimeout(pause);
-      c.times.push(Number((await c.process.ask("step"))["ms"]));
+      const { ms, count } = await c.process.ask("step");
+      c.times.push(Number(ms));
+      c.count = Number(count ?? 1);
     }
     say(`round ${i + 1} of ${steps}: ${contenders.map((c) => (c.times.at(-1) ?? 0).toFixed(0)).join(" ")}`);
   }
@@ -230,6 +234,7 @@ async function measure(contenders: readonly Contender[], steps: number): Promise
       peakBytes: Number(peak),
       importedBytes: Number(imported ?? 0),
       firstLoss: c.loss,
+      stepsInRun: c.count,
       version: version === undefined ? null : String(version),
     });
   }

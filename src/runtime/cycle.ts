@@ -94,7 +94,8 @@ export class CycleGraph {
       count,
     }));
     const lowered = await lowerCycleForCpu(sources, (name) => held.has(name), options.lowered, sizes);
-    const session = await openLowered(lowered.file, options, !manifest.recompute);
+    // An arena would save no time within the Loop, and hold on to an eighth of the memory more.
+    const session = await openLowered(lowered.file, options, false);
     return new CycleGraph(lowered.file, session, pieces, lowered.ports, manifest, lowered.peak);
   }
 

@@ -1,5 +1,5 @@
-import type { Batch } from "../data/batch.js";
 import type { Manifest } from "../format/manifest.js";
+import type { Feeds } from "../runtime/batch.js";
 import { cyclePeriod } from "../runtime/cycle.js";
 import type { StepsRoom } from "../runtime/engine.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
@@ -9,8 +9,11 @@ import { gigabytes } from "../util/bytes.js";
 /** How many steps are one run of the runtime: so many, as many as pay and fit, or each by itself. */
 export type ChunkOption = number | "auto" | "off";
 
-/** Longest run that `auto` makes, in steps and in seconds: the log, the progress bar and Ctrl-C wait for its end. */
-const most = { steps: 64, seconds: 5 };
+/**
+ * Longest run that `auto` makes: in steps and in seconds, as the log, the progress bar and Ctrl-C wait for its end; and in what its
+ * stacked inputs (batches, probes, masks) take of memory, as a share of what a run of one step takes.
+ */
+const most = { steps: 64, seconds: 5, share: 1 / 8 };
 /** Steps of the first run, which tells how long a step takes. */
 const firstRun = 4;
 
@@ -62,7 +65,7 @@ export class Chunks {
    * Steps of the next run, whole periods of the schedule; 1: the next step is taken by itself. `step` were taken so far, `left`
    * may follow before something else is due; `batch` is the next.
    */
-  async next(step: number, left: number, batch: Batch): Promise<number> {
+  async next(step: number, left: number, batch: Feeds): Promise<number> {
     if (this.option === "off" || this.option === 1) return 1;
     if (this.alone > 0) {
       this.alone--;
@@ -92,15 +95,19 @@ export class Chunks {
     return Math.min(most.steps, quick, steps);
   }
 
-  private async findRoom(batch: Batch): Promise<StepsRoom | null> {
+  private async findRoom(batch: Feeds): Promise<StepsRoom | null> {
     const { option, runtime } = this;
     // In one run, several steps hold each new value twice.
     if (option === "auto" && runtime.manifest.recompute) return null;
     const room = await runtime.roomForSteps(batch);
     if (option === "auto") {
       // Half of what is free stays so: batches grow, and others want some.
-      const steps = room ? Math.floor((room.available / 2 - room.once) / Math.max(1, room.perStep)) : 0;
-      return room && steps >= Math.max(2, room.period) ? { ...room, steps } : null;
+      if (!room) return null;
+      const { available, once, period } = room;
+      const [perStep, least] = [Math.max(1, room.perStep), Math.max(2, period)];
+      const fits = Math.floor((available / 2 - once) / perStep);
+      const modest = Math.max(least, Math.floor((most.share * once) / perStep));
+      return fits >= least ? { ...room, steps: Math.min(fits, modest) } : null;
     }
     if (!room) {
       this.note("steps are taken one by one: several in one run take the cpu provider, with graphs that are lowered");

@@ -145,6 +145,12 @@ describe("training in runs of several steps", () => {
     expect(await auto.next(0, 100, batch)).to.equal(5);
     auto.took(5, 0.001);
     expect(await auto.next(5, 100, batch)).to.equal(5);
+    // An eighth of what a step takes is room for the inputs of twelve.
+    Object.assign(room, { perStep: 1e7 });
+    const modest = chunks("auto");
+    await modest.next(0, 100, batch);
+    modest.took(5, 0.001);
+    expect(await modest.next(5, 100, batch)).to.equal(10);
     Object.assign(room, { perStep: 1e6 });
     const small = chunks("auto");
     await small.next(0, 100, batch);
