@@ -56,6 +56,12 @@ export interface ScannedStep {
   diagnostics: Record<string, number>;
 }
 
+/**
+ * Bytes above which an arena pays within a Loop: the C library gives larger blocks back to the system at once, whose pages are
+ * cleared anew at every step (glibc's largest M_MMAP_THRESHOLD); smaller ones it reuses, and an arena would only hold more.
+ */
+const mappedBytes = 32 * 2 ** 20;
+
 /** Whole periods of the schedule as one run: state goes from step to step within the runtime. */
 export class CycleGraph {
   /** Steps of a period. */
@@ -94,8 +100,9 @@ export class CycleGraph {
       count,
     }));
     const lowered = await lowerCycleForCpu(sources, (name) => held.has(name), options.lowered, sizes);
-    // An arena would save no time within the Loop, and hold on to an eighth of the memory more.
-    const session = await openLowered(lowered.file, options, false);
+    const largest = Math.max(...Object.keys(manifest.parameters).map((name) => bytesOfTensors(manifest, [name])));
+    const keepsMemory = !manifest.recompute && largest > mappedBytes;
+    const session = await openLowered(lowered.file, options, keepsMemory);
     return new CycleGraph(lowered.file, session, pieces, lowered.ports, manifest, lowered.peak);
   }
 
