@@ -16,9 +16,9 @@ import { root } from "../test/support/root.js";
 import { nets } from "./estimators/nets.js";
 import { study, subjects, type Finding } from "./estimators/study.js";
 import { appendJsonLines, readJsonLines } from "./json_lines.js";
+import { mean } from "./results/paired.js";
 
 const phases = { before: "after 20 steps", near: "near interpolation" } as const;
-const mean = (x: readonly number[]): number => x.reduce((s, v) => s + v, 0) / x.length;
 
 /** The mean over the seeds, with the extremes behind it; of one seed its value. */
 function cell(values: readonly number[], format: (x: number) => string): string {

@@ -17,6 +17,7 @@ import { root } from "../test/support/root.js";
 import type { Costs } from "./bench/optimizer_report.js";
 import { nets } from "./estimators/nets.js";
 import { race, runners, type Placing } from "./estimators/race.js";
+import { mean } from "./results/paired.js";
 
 const { values } = parseArgs({ options: { only: { type: "string" }, draw: { type: "boolean", default: false } } });
 const docs = join(root, "docs");
@@ -30,7 +31,6 @@ function page(placings: readonly Placing[], { costs }: Costs): string {
   const names = nets.map((net) => net.name).filter((name) => placings.some((p) => p.net === name));
   const of = (net: string, estimator: string): number[] =>
     placings.filter((p) => p.net === net && p.estimator === estimator).map((p) => p.correlation);
-  const mean = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0) / x.length;
   const exact = must(runners[0], "the exact product").name;
   const rows = runners.map(({ name, options }): TableCell[] => {
     const { estimator, share = 1 } = options as { estimator: EstimatorName; share?: number };

@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { patch } from "../../src/pack/patch.js";
 import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
+import { appendJsonLines, readJsonLines } from "../json_lines.js";
 import type { Taken } from "./taken.js";
 
 /** Measured points in a file of JSON lines: what is there is not measured again, so that a script goes on where it was stopped. */
@@ -12,11 +13,7 @@ export class Points<T extends object> {
 
   constructor(private readonly file: string) {
     mkdirSync(dirname(file), { recursive: true });
-    const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n").filter(Boolean) : [];
-    for (const line of lines) {
-      const { key, ...point } = JSON.parse(line) as T & { key: string };
-      this.known.set(key, point as unknown as T);
-    }
+    for (const point of readJsonLines<T & { key: string }>(file)) this.known.set(point.key, point);
   }
 
   get(key: string): T | undefined {
@@ -28,7 +25,7 @@ export class Points<T extends object> {
     if (this.known.has(key)) return;
     process.stderr.write(`${key}\n`);
     const point = await make();
-    appendFileSync(this.file, `${JSON.stringify({ key, ...point })}\n`);
+    appendJsonLines(this.file, [{ key, ...point }]);
     this.known.set(key, point);
   }
 }

@@ -18,6 +18,21 @@ export function bytesOfTensors(manifest: Manifest, names: Iterable<string>): num
   return sum;
 }
 
+/**
+ * The buffer that phases hand the value `<kind>/<parameter>` on in, where it is one that stands idle while the value lives: the
+ * descent, which ends the life of both, writes the new parameters where the perturbed ones were, and the second gradient comes
+ * when the HVP has done its part. Null: the value has one of its own. `isRead` tells what the descent reads.
+ */
+export function borrowedBuffer(
+  kind: string,
+  parameter: string,
+  isRead: (name: string) => boolean,
+): "next" | "hvp" | null {
+  if (kind === "perturbed" && !isRead(`perturbed/${parameter}`)) return "next";
+  if (kind === "perturbed_grad" && !isRead(`hvp/${parameter}`)) return "hvp";
+  return null;
+}
+
 /** Bytes of parameters and state, as they are when a package is open. */
 export const openBytes = (manifest: Manifest): number =>
   bytesOfTensors(manifest, [...Object.keys(manifest.parameters), ...Object.keys(manifest.state)]);

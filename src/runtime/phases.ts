@@ -5,6 +5,7 @@ import { sizeOf } from "../util/shape.js";
 import { Accumulator } from "./accumulator.js";
 import { feedsOf, type PreparedBatch, type Sources } from "./feeder.js";
 import type { PackageGraph, PackageGraphs } from "./graphs.js";
+import { borrowedBuffer } from "./memory.js";
 import type { Store } from "./store.js";
 import { allocate, bytesOf, scalarOf, unwrap, wrap, type HostData } from "./tensors.js";
 
@@ -151,15 +152,11 @@ class PhasedStep {
     return tensor;
   }
 
-  /**
-   * A buffer that stands idle while a value of this kind lives: the descent, which ends the life of both, writes the new
-   * parameters where the perturbed ones were, and the second gradient comes when the HVP has done its part.
-   */
+  /** The idle buffer that a value of this kind borrows, if it does. */
   private borrowed(kind: string, parameter: string): Tensor | undefined {
-    const needed = (other: string) => this.descend.some(({ reads }) => reads.has(`${other}/${parameter}`));
-    if (kind === "perturbed" && !needed("perturbed")) return this.store.twin(parameter);
-    if (kind === "perturbed_grad" && !needed("hvp")) return this.handed.get(`hvp/${parameter}`);
-    return undefined;
+    const place = borrowedBuffer(kind, parameter, (name) => this.descend.some(({ reads }) => reads.has(name)));
+    if (place === "next") return this.store.twin(parameter);
+    return place === null ? undefined : this.handed.get(`${place}/${parameter}`);
   }
 }
 

@@ -6,7 +6,7 @@ import { must } from "../util/assert.js";
 import { byteLength } from "../util/dtype.js";
 import { sizeOf, sizeOfDim } from "../util/shape.js";
 import type { Sizes } from "./batch.js";
-import { bytesOfTensor, partBytes } from "./memory.js";
+import { borrowedBuffer, bytesOfTensor, partBytes } from "./memory.js";
 
 /** Bytes that steps take beyond the parameters and the state of an open package. */
 export interface StepMemory {
@@ -99,13 +99,11 @@ function keep(manifest: Manifest, buffers: Map<string, number>, buffer: string, 
   buffers.set(buffer, bytesOfTensor(manifest, of));
 }
 
-/** The buffer that phases hand `name` on in: some borrow one that stands idle (`runtime/phases.ts`). */
+/** The buffer that phases hand `name` on in. */
 function bufferOf(name: string, descendReads: ReadonlySet<string>): string {
   const [, kind = "", parameter = ""] = /^([^/]+)\/(.*)$/.exec(name) ?? [];
-  const needed = (other: string): boolean => descendReads.has(`${other}/${parameter}`);
-  if (kind === "perturbed" && !needed("perturbed")) return `next/${parameter}`;
-  if (kind === "perturbed_grad" && !needed("hvp")) return `hvp/${parameter}`;
-  return name;
+  const place = borrowedBuffer(kind, parameter, (read) => descendReads.has(read));
+  return place === null ? name : `${place}/${parameter}`;
 }
 
 async function graphMemory(path: string, sizes: Sizes, lowered: string | undefined): Promise<GraphMemory> {

@@ -8,23 +8,24 @@ import { runOnce } from "../support/ort.js";
 
 const feeds = { x: array("float32", [2, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) };
 
+function constant(graph: Graph, name: string, tensor: Tensor): Value {
+  const v = new Value(name, tensorType(tensor.dtype, tensor.dims));
+  graph.initializers.set(v, tensor);
+  return v;
+}
+
 /** The elements at `indices` of a sequence that `op` makes of x, as outputs. */
 function taking(op: string, split: Tensor | null, attributes: Attributes, indices: readonly number[]): Model {
   const graph = new Graph("g");
   const x = new Value("x", tensorType("float32", [2, 5]));
-  const constant = (name: string, tensor: Tensor): Value => {
-    const v = new Value(name, tensorType(tensor.dtype, tensor.dims));
-    graph.initializers.set(v, tensor);
-    return v;
-  };
   const pieces = new Value("pieces", null);
   graph.inputs.push(x);
-  const inputs = op === "SequenceConstruct" ? [x, constant("other", Tensor.of("float32", [1], [7]))] : [x];
-  if (split) inputs.push(constant("split", split));
+  const inputs = op === "SequenceConstruct" ? [x, constant(graph, "other", Tensor.of("float32", [1], [7]))] : [x];
+  if (split) inputs.push(constant(graph, "split", split));
   graph.nodes.push(new Node(op, inputs, [pieces], attributes, {}, "", "make"));
   for (const i of indices) {
     const y = new Value(`y${i}`, tensorType("float32", null));
-    const at = constant(`i${i}`, Tensor.of("int64", [], [i]));
+    const at = constant(graph, `i${i}`, Tensor.of("int64", [], [i]));
     graph.nodes.push(new Node("SequenceAt", [pieces, at], [y], {}, {}, "", `take${i}`));
     graph.outputs.push(y);
   }
@@ -92,12 +93,7 @@ describe("convert: sequences become the elements that are taken", () => {
   it("put in and taken out, joined, counted and mapped", async () => {
     const graph = new Graph("g");
     const x = new Value("x", tensorType("float32", [2, 5]));
-    const constant = (name: string, tensor: Tensor): Value => {
-      const v = new Value(name, tensorType(tensor.dtype, tensor.dims));
-      graph.initializers.set(v, tensor);
-      return v;
-    };
-    const [zero, last] = [constant("zero", scalar(0)), constant("last", scalar(-1))];
+    const [zero, last] = [constant(graph, "zero", scalar(0)), constant(graph, "last", scalar(-1))];
     const emit = (op: string, inputs: Value[], attributes: Attributes = {}, bodies = {}): Value => {
       const y = new Value(`${op}_${graph.nodes.length}`, null);
       graph.nodes.push(new Node(op, inputs, [y], attributes, bodies, "", y.name));
@@ -116,7 +112,7 @@ describe("convert: sequences become the elements that are taken", () => {
     // [3x, x, 2x], then [3x, 2x], then [4x, 3x].
     const list = emit("SequenceInsert", [emit("SequenceInsert", [emit("SequenceEmpty", []), x]), emit("Add", [x, x])]);
     const longer = emit("SequenceInsert", [list, tripled, zero]);
-    const shorter = emit("SequenceErase", [longer, constant("one", scalar(1))]);
+    const shorter = emit("SequenceErase", [longer, constant(graph, "one", scalar(1))]);
     const mapped = emit("SequenceMap", [shorter], {}, { body });
     const outputs = [
       emit("ConcatFromSequence", [mapped], { axis: int(0) }),
