@@ -21,6 +21,10 @@ export const addArtifactOptions = (command: Command): Command =>
     .option("--eval-model <file>", "of training artifacts: the evaluation model (default: eval_model.onnx beside)")
     .option("--labels <input>", "of training artifacts: the input with the labels (default: labels or target)");
 
+/** Whether the options name a loss, or artifacts, which bring one. */
+export const hasGoal = ({ checkpoint, loss, lossOutput }: ArtifactFlags): boolean =>
+  (checkpoint ?? loss ?? lossOutput) !== undefined;
+
 /** The loss to train towards: one to add, the model's own, or that of artifacts. */
 export function goalOf(flags: ArtifactFlags): Pick<PatchOptions, "loss" | "artifact"> {
   const { checkpoint, evalModel, labels, logits } = flags;

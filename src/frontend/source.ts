@@ -113,8 +113,8 @@ function described(v: Value): string {
   return `output "${v.name}"${of} is ${v.type?.kind === "tensor" ? v.type.dtype : (v.type?.kind ?? "of no known type")}`;
 }
 
-/** The output itself, if it can be trained towards. */
-function trainable(v: Value): Value {
+/** The output itself; throws a UserError where it cannot be trained towards. */
+export function trainable(v: Value): Value {
   check(v.type?.kind === "tensor" && v.dtype === "float32", () => `${described(v)}; training needs float32 models`);
   check(v.shape, () => {
     const from = sourceOfRank(v);

@@ -2,6 +2,7 @@ import { Ways, activeValues, missingRules } from "../autodiff/active.js";
 import { auditExport, type ExportWarning } from "../frontend/audit.js";
 import { deadEndsBefore, findParameters } from "../frontend/parameters.js";
 import { refuseRepeats } from "../frontend/scatters.js";
+import { trainable } from "../frontend/source.js";
 import { modulePath } from "../frontend/scopes.js";
 import type { Value } from "../ir/graph.js";
 import { UserError } from "../util/assert.js";
@@ -31,7 +32,8 @@ export interface CheckReport {
 
 /**
  * Whether the gradient of `outputs` (by default all floating-point ones) to every parameter of the model in `file` can be
- * built. Throws a UserError for a model that cannot be read or typed, and for scatters whose result is not defined.
+ * built. Throws a UserError for a model that cannot be read or typed, for outputs that cannot be trained towards, and for
+ * scatters whose result is not defined.
  */
 export async function checkModel(file: string, outputs?: readonly string[]): Promise<CheckReport> {
   const { graph } = (await loadTyped(file)).model;
@@ -50,7 +52,7 @@ export async function checkModel(file: string, outputs?: readonly string[]): Pro
     refuseRepeats(
       graph,
       parameters.map((p) => p.value),
-      target,
+      trainable(target),
     );
   const ways = new Ways(graph.nodes, targets);
   const active = activeValues(

@@ -41,13 +41,19 @@ export const versionsOf = (model: Model): Pick<Origin, "irVersion" | "opset"> =>
   opset: model.opsets.get("") ?? model.opsets.get("ai.onnx") ?? 1,
 });
 
-/** Reads a model, inlines its functions, raises it to the working opset, types every value and writes fused operators out; says what it was before. */
-export async function loadTyped(file: string): Promise<{ model: Model; before: Pick<Origin, "irVersion" | "opset"> }> {
+/** Reads an exported model; throws a UserError for the training model of artifacts, which is trained with its checkpoint. */
+export function loadExport(file: string): Model {
   const model = loadModel(file);
   check(
     !isTrainingGraph(model.graph),
-    `${file}: a training model of ONNX Runtime; curvsam patch takes it together with the checkpoint of its artifacts: name that with --checkpoint`,
+    `${file}: a training model of ONNX Runtime, whose --checkpoint is missing; curvsam patch takes both`,
   );
+  return model;
+}
+
+/** Reads a model, inlines its functions, raises it to the working opset, types every value and writes fused operators out; says what it was before. */
+export async function loadTyped(file: string): Promise<{ model: Model; before: Pick<Origin, "irVersion" | "opset"> }> {
+  const model = loadExport(file);
   const before = versionsOf(model);
   upgrade(model);
   checkDomains(model.graph);

@@ -65,15 +65,25 @@ const of = (nodes: Node[], inputs: Value[], outputs: Value[]): Graph =>
   Object.assign(new Graph("body"), { nodes, inputs, outputs });
 
 /** An If between Relu and what `other` makes. */
-const branches = (other: (h: Value, out: Value) => Node[], dtype: DType): Model =>
-  model((h, constant) => {
-    const [t, e] = [value("t", "float32"), value("e", dtype)];
+function branches(other: (h: Value, out: Value) => Node[], dtype: DType): Model {
+  const condition = value("condition", "bool", []);
+  const made = model((h) => {
+    const [t, e] = [new Value("t", tensorType("float32", null)), new Value("e", tensorType(dtype, null))];
     const bodies = {
       then_branch: of([node("Relu", "relu", [h], t)], [], [t]),
       else_branch: of(other(h, e), [], [e]),
     };
-    return [node("If", "branch", [constant(Tensor.of("bool", [], [1]))], value("y"), { bodies })];
+    return [node("If", "branch", [condition], value("y"), { bodies })];
   });
+  made.graph.inputs.push(condition);
+  return made;
+}
+
+/** Nothing is said of the shape of the output. */
+function unranked(made: Model): Model {
+  made.graph.outputs[0]!.type = tensorType("float32", null);
+  return made;
+}
 
 const endless = (): Model =>
   model((h) => {
@@ -93,7 +103,7 @@ function at(made: Model, domain: string, version: number): Model {
 }
 
 const relu = (): Model => model((h) => [node("Relu", "relu", [h])]);
-const [int64, text] = [7, 8];
+const [int64, text, float16] = [7, 8, 10];
 
 /** What `check` finds at fault: its error, or where derivatives end. */
 async function findings(file: string): Promise<string> {
@@ -144,6 +154,14 @@ const cases: Readonly<Record<string, [make: () => Model, says: RegExp]>> = {
     () => branches((h, out) => [node("Cast", "cast", [h], out, castTo(int64))], "int64"),
     /If "branch": output 0 is float32 in then_branch.*int64 in else_branch/,
   ],
+  "an If whose branches differ in rank": [
+    () =>
+      unranked(
+        branches((h, out) => [node("ReduceSum", "sum", [h], out, { attributes: { keepdims: int(0) } })], "float32"),
+      ),
+    /output "y": its rank is not known, since If "branch" gives different ranks in its branches; make them agree/,
+  ],
+  "an output of halves": [() => castAtEnd(float16, "float16"), /output "y" of Cast "to_it" is float16; training needs/],
   "a Loop without a bound": [endless, /Loop "over" has neither a trip count nor a condition/],
   "overwriting places twice": [
     () => scatter("ScatterND", "none"),
@@ -161,6 +179,7 @@ const cases: Readonly<Record<string, [make: () => Model, says: RegExp]>> = {
 
 describe("models that cannot be trained", () => {
   const folder = temporaryFolder();
+  const { training } = artifactOf("l1");
 
   for (const [what, [make, says]] of Object.entries(cases))
     it(`${what}: one line`, async () => {
@@ -174,13 +193,26 @@ describe("models that cannot be trained", () => {
       expect(await findings(file)).to.match(says);
     });
 
+  it("training artifacts without their checkpoint: one line, and the same of check", async () => {
+    const out = join(folder.path, "artifact");
+    for (const args of [
+      ["patch", training, "-o", out],
+      ["check", training],
+    ]) {
+      const { code, stdout, stderr } = await curvsam([...args]);
+      expect(stderr).to.match(
+        /^curvsam: [^\n]+training_model\.onnx: a training model of ONNX Runtime, whose --checkpoint is missing[^\n]+\n$/,
+      );
+      expect([code, stdout, existsSync(out)]).to.deep.equal([1, "", false]);
+    }
+  });
+
   it("what adds at one place twice is none", async () => {
     const file = join(folder.path, "adds.onnx");
     saveModel(scatter("ScatterND", "add"), file);
     expect((await checkModel(file)).differentiable).to.equal(true);
   });
 
-  const { training } = artifactOf("l1");
   for (const [what, other, says] of [
     ["a checkpoint that is not there", join(folder.path, "absent"), /absent: cannot read: no such file or folder/],
     ["the checkpoint of another model", artifactOf("vit").checkpoint, /vit.*checkpoint: it holds no parameter "[^"]+"/],

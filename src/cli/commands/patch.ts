@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import type { PatchOptions, PatchReport } from "../../pack/patch.js";
-import { addArtifactOptions, goalOf, type ArtifactFlags } from "../artifact.js";
+import { addArtifactOptions, goalOf, hasGoal, type ArtifactFlags } from "../artifact.js";
 import type { CommandBuilder } from "../context.js";
 import type { Precision } from "../../frontend/autocast.js";
 import { places } from "../../frontend/places.js";
@@ -80,6 +80,7 @@ export const command: CommandBuilder = (context) => {
     .option("--json", "print one JSON document")
     .addHelpText("after", help)
     .action(async (model: string, flags: Flags) => {
+      if (!hasGoal(flags)) (await import("../../pack/load.js")).loadExport(model);
       const [{ patch }, { patterns: groupPatterns, groups, ...optimizer }] = [
         await import("../../pack/patch.js"),
         await optimizerOptions(flags),
