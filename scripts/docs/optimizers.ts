@@ -1,4 +1,4 @@
-import { catalogue, type PartEntry } from "../../src/optim/catalogue.js";
+import { catalogue, type HyperEntry, type PartEntry } from "../../src/optim/catalogue.js";
 import { formatNumber, markdownTable } from "../../src/report/table.js";
 import { must } from "../../src/util/assert.js";
 import { rangeText } from "../../src/util/range.js";
@@ -46,12 +46,15 @@ function overview(parts: readonly PartEntry[]): string {
 
 function partTable({ options, hyper, reference }: PartEntry): string {
   const rows = [
-    ...hyper.map((h) => [code(h.name), "number", code(String(h.default)), h.description + (h.range ? `; ${rangeText(h.range)}` : "")]),
-    ...options.map((o) => [code(o.name), "option", code(o.default), o.description + choices(o.choices)]),
+    ...hyper.map((h) => [code(h.name), "number", code(String(h.default)), meaning(h)]),
+    ...options.map((o) => [code(o.name), "option", o.default === null ? null : code(o.default), o.description + choices(o.choices)]),
   ];
   const source = reference ? `Source: ${reference}.` : "";
   const table = rows.length > 0 ? markdownTable(["name", "kind", "default", "meaning"], rows).trimEnd() : "It has no options.";
   return [table, source].filter(Boolean).join("\n\n");
 }
+
+const meaning = ({ description, range, byDefault }: HyperEntry): string =>
+  description + (range ? `; ${rangeText(range)}` : "") + (byDefault ? "" : "; not in use by default");
 
 const choices = (of: readonly string[]): string => (of.length > 0 ? `: ${of.map(code).join(", ")}` : "");

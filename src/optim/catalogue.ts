@@ -6,12 +6,12 @@ import type { Range } from "../util/range.js";
 import { sizeOf } from "../util/shape.js";
 import { ascents, bases, combines, refused } from "./compose.js";
 import type { ParameterInfo, Part } from "./part.js";
-import { hyperNames } from "./schema.js";
+import { hyperNames, hyperOf } from "./schema.js";
 
 export interface OptionEntry {
   name: string;
-  /** JSON of the default. */
-  default: string;
+  /** JSON of the default; null where there is none, and the description says what holds then. */
+  default: string | null;
   /** Values that it takes, where they are few. */
   choices: string[];
   description: string;
@@ -22,9 +22,11 @@ export interface HyperEntry {
   default: number;
   description: string;
   range: Range | null;
+  /** Whether it is one at the part's defaults: Shampoo has Adam's only where that is grafted. */
+  byDefault: boolean;
 }
 
-/** What `curvsam optimizers` says of a part, at its defaults. */
+/** What `curvsam optimizers` says of a part; state and cost are those of its defaults. */
 export interface PartEntry {
   kind: "ascent" | "combine" | "base";
   name: string;
@@ -50,6 +52,7 @@ function exampleParameter(): ParameterInfo {
 function entry(kind: PartEntry["kind"], part: Part<ZodObject>): PartEntry {
   const defaults = part.options.parse({});
   const numbers = hyperNames(part.options);
+  const atDefaults = part.hyper(defaults).map((h) => h.name);
   const p = exampleParameter();
   const bytes = part.state(defaults).tensors.reduce((sum, t) => {
     const shape = t.shape ? t.shape(p) : p.shape;
@@ -60,10 +63,14 @@ function entry(kind: PartEntry["kind"], part: Part<ZodObject>): PartEntry {
     options: Object.entries(part.options.shape).flatMap(([name, field]) => {
       if (numbers.includes(name)) return [];
       const description = (field as ZodType).description ?? "";
-      return [{ name, default: JSON.stringify(defaults[name]), choices: choicesOf(field), description }];
+      const value = defaults[name];
+      return [
+        { name, default: value === undefined ? null : JSON.stringify(value), choices: choicesOf(field), description },
+      ];
     }),
-    hyper: part.hyper(defaults).map((h) => ({
+    hyper: hyperOf(part.options, defaults).map((h) => ({
       ...{ name: h.name, default: h.default, description: h.description, range: h.range ?? null },
+      byDefault: atDefaults.includes(h.name),
     })),
     stateBytes: bytes / sizeOf(p.shape),
     gradients: part.gradients?.(defaults) ?? (kind === "combine" ? 1 : 0),

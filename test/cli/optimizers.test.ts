@@ -23,7 +23,18 @@ describe("curvsam optimizers", () => {
     expect(part("sgd").stateBytes).to.equal(0);
     expect(part("curvsam").gradients).to.be.closeTo(1 + 2 / 5, 1e-12);
     expect(part("looksam").gradients).to.equal(1 / 5);
+    // Drawn labels go back through activations alone, at every tenth step.
+    expect(part("kfac").gradients).to.be.closeTo(1 / 30, 1e-12);
     expect(part("curvsam").hyper.find((h) => h.name === "delta")?.range?.above).to.equal(0);
+    for (const [base, name] of [
+      ["sgd", "momentum"],
+      ["shampoo", "eps"],
+      ["kfac", "others_lr"],
+    ] as const) {
+      expect(part(base).hyper.find((h) => h.name === name)?.byDefault, `${base}.${name}`).to.equal(false);
+    }
+    expect(part("adamw").hyper.every((h) => h.byDefault)).to.equal(true);
+    expect(part("shampoo").options.find((o) => o.name === "start")?.default).to.equal(null);
     for (const p of parts) {
       expect(p.summary, p.name).to.not.equal("");
       if (p.name !== "none") expect(p.reference, p.name).to.match(/\d{4}|Algorithm/);
@@ -37,6 +48,9 @@ describe("curvsam optimizers", () => {
     const { stdout } = await curvsam(["optimizers", "curvsam"]);
     expect(stdout).to.match(/estimator +"hvp"/);
     expect(stdout).to.match(/delta +0\.01 .*a number above 0/);
+    const shampoo = await curvsam(["optimizers", "shampoo"]);
+    expect(shampoo.stdout).to.match(/start +– +the step before/);
+    expect(shampoo.stdout).to.match(/beta1 +0\.9 .*not in use by default/);
     const wrong = await curvsam(["optimizers", "looksma"]);
     expect(wrong.code).to.equal(2);
     expect(wrong.stderr).to.match(/no optimizer is called "looksma".*did you mean "looksam"/);

@@ -66,13 +66,15 @@ function overview({ parts, refused }: Catalogue): string[] {
 function details(p: PartEntry): string[] {
   const options = p.options.map((o) => [
     o.name,
-    o.default,
+    o.default ?? "–",
     o.description + (o.choices.length > 0 ? ` (${o.choices.join(", ")})` : ""),
   ]);
   const hyper = p.hyper.map((h) => [
     h.name,
     String(h.default),
-    h.description + (h.range ? `; ${rangeText(h.range)}: ${h.range.reason}` : ""),
+    h.description +
+      (h.range ? `; ${rangeText(h.range)}: ${h.range.reason}` : "") +
+      (h.byDefault ? "" : "; not in use by default"),
   ]);
   return [
     `${p.name}: ${p.summary}`,

@@ -41,7 +41,7 @@ const options = z.object({
   kfac_damping: hyper(0.03, "damping γ of the Fisher", ranges.stabilizer),
   kfac_decay: hyper(0.95, "weight β of the past in the factors", ranges.average),
   ...momentFields,
-  others_lr: hyper(0.001, "learning rate of AdamW", ranges.rate),
+  others_lr: hyper(0.001, "learning rate of AdamW, where that moves the others", ranges.rate),
 });
 type Options = z.output<typeof options>;
 
@@ -184,6 +184,8 @@ export const kfac: Base<typeof options> = {
       scalars: [{ name: "kfac_c", fill: 0 }, ...own.scalars, ...others.scalars],
     };
   },
+  // Drawn labels are propagated back to activations, not to weights; the true ones have been.
+  gradients: (o) => (o.fisher === "sampled" ? 1 / 3 / o.factors : 0),
   curvature: (o) => ({
     estimator: `kfac-${o.fisher}`,
     frequency: o.factors,
