@@ -59,7 +59,7 @@ export function findParameters(graph: Graph, outputs: readonly Value[]): Paramet
   const parameters: Parameter[] = [];
   for (const value of candidates) {
     if (!reaching.has(value) || excluded.has(value) || buffers.test(value.name)) continue;
-    let name = value.name;
+    let name = biasName(value, consumers) ?? value.name;
     let transposed = false;
     if (anonymous.test(name)) {
       const recovered = recoverName(value, consumers);
@@ -114,6 +114,15 @@ export function refuseDeadEnds(graph: Graph, outputs: readonly Value[]): void {
     `no parameter can be trained: on the way to "${outputs[0]?.name ?? ""}" derivatives end at ${ends.join(", ")}; ` +
       `take an output before it`,
   );
+}
+
+/** `x.bias` for `x.weight_bias`, which torch.export makes where it folds a batch norm into the convolution of `x.weight`. */
+function biasName(value: Value, consumers: ReadonlyMap<Value, Node[]>): string | null {
+  const [, path] = /^(.+)\.weight_bias$/.exec(value.name) ?? [];
+  if (path === undefined) return null;
+  const isBias = ({ op, inputs }: Node): boolean =>
+    (op === "Conv" || op === "ConvTranspose") && inputs[2] === value && inputs[1]?.name === `${path}.weight`;
+  return consumers.get(value)?.some(isBias) ? `${path}.bias` : null;
 }
 
 /** The module path of a weight that lost its name: from its bias, else from the path of the node that reads it. */

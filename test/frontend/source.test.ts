@@ -104,6 +104,14 @@ describe("what a model's training needs", () => {
     ]);
   });
 
+  it("keeps the name of what is called like a folded bias and is none", () => {
+    const graph = twoLayers();
+    const [first, bias] = [...graph.initializers.keys()];
+    first!.name = "body.weight";
+    bias!.name = "body.weight_bias";
+    expect(findParameters(graph, graph.outputs).map((p) => p.name)).to.include("body.weight_bias");
+  });
+
   it("names a folded weight from the scopes that torch.export keeps beside a node", () => {
     const graph = twoLayers();
     const [first, bias] = [...graph.initializers.keys()];
