@@ -55,7 +55,6 @@ export interface RootOptions {
 export function inverseRoot(b: RuleBuilder, a: Value, p: number, { floor, ridge }: RootOptions): Value {
   invariant(p >= 1 && Number.isInteger(Math.log2(p)), `inverse roots of order ${p}: a power of two expected`);
   const double = a.dtype === "float64";
-  const eye = identity(b, a);
   const [peak, isZero] = nonZero(b, reduceMatrix(b, "ReduceMax", e.abs(b, a)));
   const unit = e.div(b, a, peak);
   const [bound] = nonZero(b, largestEigenvalue(b, unit));
@@ -65,7 +64,7 @@ export function inverseRoot(b: RuleBuilder, a: Value, p: number, { floor, ridge 
   let x: Value | null = null;
   const steps = rootSteps(p, floor, double ? 1e-12 : 1e-6);
   steps.forEach((step, i) => {
-    const t = e.sub(b, e.scale(b, eye, step.a), e.scale(b, m, step.a * step.c));
+    const t = shifted(b, e.scale(b, m, -step.a * step.c), e.scalarLike(b, step.a, a));
     x = x ? e.matmul(b, x, t) : t;
     if (i === steps.length - 1) return;
     let power = t;
@@ -73,7 +72,9 @@ export function inverseRoot(b: RuleBuilder, a: Value, p: number, { floor, ridge 
     m = e.matmul(b, m, power);
   });
   invariant(x, "at least one step");
-  return e.where(b, isZero, eye, e.mul(b, x, e.pow(b, e.mul(b, peak, above), e.scalarLike(b, -1 / p, a))));
+  const [zero, one] = [e.scalarLike(b, 0, a), e.scalarLike(b, 1, a)];
+  const size = e.where(b, isZero, zero, e.pow(b, e.mul(b, peak, above), e.scalarLike(b, -1 / p, a)));
+  return shifted(b, e.mul(b, x, size), e.where(b, isZero, one, zero));
 }
 
 /** ‖A⁴‖^(1/4) in the Frobenius norm, [*, 1, 1], for a matrix whose largest element is near 1. */
@@ -95,16 +96,19 @@ function nonZero(b: RuleBuilder, x: Value): [Value, Value] {
   return [e.where(b, isZero, e.scalarLike(b, 1, x), x), isZero];
 }
 
-/** The identity of the size of the matrices `like`: [*, n, n] with n static; [n, n] in their dtype. */
-export function identity(b: RuleBuilder, like: Value): Value {
+/**
+ * Where the diagonal of the matrices `like` is, [n, n] in bool: [*, n, n] with n static. The runtime folds it into a constant,
+ * and would do so with multiples of the identity, of which an iteration needs one in every step.
+ */
+export function diagonal(b: RuleBuilder, like: Value): Value {
   const n = like.dims.at(-1);
   invariant(typeof n === "number", `the size of the matrices "${like.name}" is not known`);
   const ids = b.int64s([...Array(n).keys()]);
-  return e.cast(b, e.equal(b, e.unsqueeze(b, ids, [-1]), ids), like.dtype);
+  return e.equal(b, e.unsqueeze(b, ids, [-1]), ids);
 }
 
 /** A + by · I, for `by` a scalar or one number a matrix [*, 1, 1]. */
-export const shifted = (b: RuleBuilder, a: Value, by: Value): Value => e.add(b, a, e.mul(b, by, identity(b, a)));
+export const shifted = (b: RuleBuilder, a: Value, by: Value): Value => e.where(b, diagonal(b, a), e.add(b, a, by), a);
 
 /** `emit` on `x` in another dtype, its result back in that of `x`. */
 export const computedIn = (b: RuleBuilder, dtype: DType, x: Value, emit: (x: Value) => Value): Value =>

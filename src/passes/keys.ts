@@ -1,8 +1,8 @@
 import type { Attribute } from "../ir/graph.js";
 import type { Tensor } from "../ir/tensor.js";
 
-/** Whether tensors like this are compared by their bytes, not by identity. */
-export const isComparable = (t: Tensor): boolean => !("strings" in t.storage) && t.byteLength <= 4096;
+/** Whether tensors like this are compared by their bytes, not by identity: the places in an axis of 4096 are. */
+export const isComparable = (t: Tensor): boolean => !("strings" in t.storage) && t.byteLength <= 1 << 15;
 
 /** Numbers for objects, so that equal objects have equal keys. */
 export class Ids {

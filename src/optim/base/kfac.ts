@@ -16,7 +16,7 @@ import * as e from "../../ops/emit.js";
 import type { RuleBuilder } from "../../ops/rule.js";
 import { must, UserError } from "../../util/assert.js";
 import { allFinite, at, ema, isFinite, mapParams } from "../arithmetic.js";
-import { computedIn, identity, inverseRoot, shifted } from "../linalg.js";
+import { computedIn, diagonal, inverseRoot, shifted } from "../linalg.js";
 import type { Base, Params, ParameterInfo, State, StateLayout, StepContext } from "../part.js";
 import { momentFields } from "../moments.js";
 import { hyper, hyperOf, ranges } from "../schema.js";
@@ -120,8 +120,9 @@ function fisherSeed(c: MeasureContext, { fisher }: Options): { from: Value; seed
 /** The mean of the diagonal, `[]`. */
 function meanDiagonal(b: RuleBuilder, factor: Value): Value {
   const size = factor.dims[0];
-  const diagonal = factor.dims.length === 2 ? e.mul(b, factor, identity(b, factor)) : factor;
-  return e.div(b, e.sumAll(b, diagonal), b.scalar(Number(size)));
+  const zero = e.scalarLike(b, 0, factor);
+  const kept = factor.dims.length === 2 ? e.where(b, diagonal(b, factor), factor, zero) : factor;
+  return e.div(b, e.sumAll(b, kept), b.scalar(Number(size)));
 }
 
 /** The eigenvalues below this share of the largest are not told apart, by what each dtype can do. */
