@@ -1,5 +1,5 @@
 import type { Model } from "../ir/graph.js";
-import { estimatedSizes, simulatePeak } from "../passes/memory.js";
+import { estimatedSizes, simulatePeak, type SizeOf } from "../passes/memory.js";
 import { passNames, recompute, recomputeKey } from "../passes/recompute.js";
 import { storeInHalf, storeKey } from "../passes/half_storage.js";
 import { schedule } from "../passes/schedule.js";
@@ -7,13 +7,18 @@ import { must } from "../util/assert.js";
 
 /**
  * The model that `load` gives, its nodes in the order that needs least memory at `sizes` of the dynamic dimensions. One whose
- * metadata asks for it computes activations anew in those of its passes where that lowers the peak: not in one whose tangents are taken as
- * well, which read all that was computed first; or keeps them in float16, on the same condition. `load` is called several times then, and must give a new model each time.
+ * metadata asks for it computes activations anew in those of its passes where that lowers the peak, or keeps them in float16, on
+ * the same condition. `load` is called several times then, and must give a new model each time.
  */
 export function orderForMemory(load: () => Model, sizes: ReadonlyMap<string, number>): Model {
   const ordered = (passes: readonly string[], stores = false): { model: Model; peak: number } => {
     const model = load();
-    const bytes = (): ReturnType<typeof estimatedSizes> => estimatedSizes(model.graph, sizes);
+    // What a step gives is written to buffers that are there already.
+    const outputs = new Set(model.graph.outputs);
+    const bytes = (): SizeOf => {
+      const sizeOf = estimatedSizes(model.graph, sizes);
+      return (v) => (outputs.has(v) ? 0 : sizeOf(v));
+    };
     recompute(model.graph, bytes(), passes);
     if (stores) storeInHalf(model.graph, bytes());
     schedule(model.graph, bytes());

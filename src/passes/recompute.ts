@@ -1,7 +1,9 @@
 import { Node, Value, tensorType, type Graph } from "../ir/graph.js";
 import { isStatic } from "../util/shape.js";
+import { dce } from "./dce.js";
 import type { SizeOf } from "./memory.js";
-import { networkOf, orderOf } from "./traversal.js";
+import { tangentsAlong } from "./tangents.js";
+import { traversal } from "./traversal.js";
 
 /** The forward passes of a step: the output that each ends in, and what the names of its nodes begin with. */
 export const forwardPasses = [
@@ -19,13 +21,15 @@ export const recomputeKey = "curvsam.recompute";
 const mostSegments = 32;
 
 /**
- * Keeps of each forward pass that ends in one of `chosen` only what crosses the borders of its segments, and computes the rest of a segment anew when the
- * backward pass comes to it: less memory for one more forward pass. Every value is computed by the same operators as before,
- * so results are the same, bit for bit. Borders are where little crosses, between residual blocks; their number is the one
+ * Keeps of each forward pass that ends in one of `chosen` only what crosses the borders of its segments, and computes the rest of
+ * a segment anew when the backward pass comes to it: less memory for one more forward pass. Every value is computed by the same
+ * operators as before, so results are the same, bit for bit. Borders are where little crosses, between residual blocks; their number is the one
  * that keeps least: what crosses, and the largest segment. Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost.
  *
- * An optimizer of graphs would merge what is computed twice: this comes last. What reads the forward pass beside its own
- * backward pass (the tangents of a Hessian-vector product) reads what was computed first.
+ * The tangents of a Hessian-vector product that go along with the forward pass are computed anew with it, as their own backward
+ * pass reads both (`tangents.ts`).
+ *
+ * An optimizer of graphs would merge what is computed twice: this comes last.
  */
 export function recompute(graph: Graph, sizeOf: SizeOf, chosen: readonly string[] = passNames): { modified: boolean } {
   let modified = false;
@@ -33,19 +37,21 @@ export function recompute(graph: Graph, sizeOf: SizeOf, chosen: readonly string[
     const output = chosen.includes(loss) ? graph.output(loss) : undefined;
     if (output) modified = new Recomputation(graph, output, prefix, sizeOf).run() || modified;
   }
+  // Of the tangents, some are read in their second edition only.
+  if (modified) dce(graph);
   return { modified };
 }
 
 class Recomputation {
-  /** The nodes of the forward pass, in the order in which they run, and the place of each there. */
-  private readonly forward: Node[];
+  /** The nodes of the forward pass, in the order in which they run, with the tangents that go along; the place of each there. */
+  private readonly forward: readonly Node[];
   private readonly place = new Map<Node, number>();
   /** The last place of the forward pass that reads a value of it. */
   private readonly lastRead = new Map<Value, number>();
+  /** The nodes of the backward pass, with that of the tangents. */
+  private readonly backward: ReadonlySet<Node>;
   /** The nodes of the backward pass that read each value of the forward pass. */
   private readonly readers = new Map<Value, Node[]>();
-  /** The nodes of the backward pass that read each value of it. */
-  private readonly backward = new Map<Value, Node[]>();
 
   constructor(
     private readonly graph: Graph,
@@ -53,34 +59,28 @@ class Recomputation {
     private readonly prefix: string,
     private readonly sizeOf: SizeOf,
   ) {
-    const ancestors = nodesBehind(loss);
-    const network = networkOf(graph);
-    const order = orderOf(
-      network,
-      Int32Array.from(network.nodes, (_, i) => i),
-    );
-    this.forward = order.flatMap((i) => {
-      const node = network.nodes[i];
-      return node && ancestors.has(node) && node.name.startsWith(prefix) ? [node] : [];
-    });
-    this.forward.forEach((node, i) => this.place.set(node, i));
+    const { forward, backward } = tangentsAlong(graph, forwardOf(graph, loss, prefix), prefix, sizeOf);
+    this.forward = forward;
+    this.backward = backward;
+    forward.forEach((node, i) => this.place.set(node, i));
     for (const node of graph.nodes) {
       const at = this.place.get(node);
-      const isBackward = at === undefined && node.name.startsWith(prefix);
       for (const v of node.reads()) {
-        if (v.producer && this.place.has(v.producer)) {
-          if (at !== undefined) this.lastRead.set(v, Math.max(at, this.lastRead.get(v) ?? 0));
-          else if (isBackward) this.readers.set(v, [...(this.readers.get(v) ?? []), node]);
-        } else if (isBackward) this.backward.set(v, [...(this.backward.get(v) ?? []), node]);
+        if (!v.producer || !this.place.has(v.producer)) continue;
+        if (at !== undefined) this.lastRead.set(v, Math.max(at, this.lastRead.get(v) ?? 0));
+        else if (backward.has(node)) this.readers.set(v, [...(this.readers.get(v) ?? []), node]);
       }
     }
   }
 
   run(): boolean {
     const borders = this.chooseBorders();
+    const before = this.beforeSegments(borders);
     let modified = false;
     // The last segment is still there when the backward pass begins.
-    for (let s = borders.length - 1; s >= 0; s--) modified = this.recomputeSegment(borders, s) || modified;
+    for (let s = borders.length - 1; s >= 0; s--) {
+      modified = this.recomputeSegment(borders, s, before[s] ?? []) || modified;
+    }
     if (modified) sortNodes(this.graph);
     return modified;
   }
@@ -127,17 +127,48 @@ class Recomputation {
     return best.borders;
   }
 
-  /** Lets the backward pass read what segment `s` makes from nodes of its own, that run when it comes there. */
-  private recomputeSegment(borders: readonly number[], s: number): boolean {
+  /** The segment that makes `v` and alone reads it in the forward pass, if there is one. */
+  private segmentOf(v: Value, borders: readonly number[]): number | null {
+    const at = v.producer ? this.place.get(v.producer) : undefined;
+    if (at === undefined) return null;
+    const index = borders.findIndex((end) => at <= end);
+    const s = index < 0 ? borders.length : index;
+    return (this.lastRead.get(v) ?? 0) <= (borders[s] ?? Infinity) ? s : null;
+  }
+
+  /**
+   * By segment: what the backward pass makes of the segments after it and of none before, and reads there no more: gradients
+   * of parameters and what is handed on. Once they are there, nothing reads those segments.
+   */
+  private beforeSegments(borders: readonly number[]): Value[][] {
+    /** The first segment that a node after the forward pass lies behind. */
+    const first = new Map<Node, number>();
+    for (const node of this.graph.nodes) {
+      if (this.place.has(node)) continue;
+      const reads = [...node.reads()].map(
+        (v) => this.segmentOf(v, borders) ?? (v.producer ? first.get(v.producer) : undefined) ?? Infinity,
+      );
+      first.set(node, Math.min(...reads));
+    }
+    const read = new Set<Value>();
+    for (const [node, s] of first) {
+      for (const v of node.reads()) if (v.producer && first.get(v.producer) === s) read.add(v);
+    }
+    const made: Value[][] = borders.map(() => []);
+    for (const [node, s] of first) {
+      const ends = node.outputs.filter((v): v is Value => v !== null && !read.has(v));
+      if (this.backward.has(node)) made[s - 1]?.push(...ends);
+    }
+    return made;
+  }
+
+  /** Lets the backward pass read what segment `s` makes from nodes of its own, that run once `before` is there. */
+  private recomputeSegment(borders: readonly number[], s: number, before: readonly Value[]): boolean {
     const [start, end] = [(borders[s - 1] ?? -1) + 1, borders[s] ?? 0];
-    const within = (v: Value): boolean => {
-      const at = v.producer ? this.place.get(v.producer) : undefined;
-      return at !== undefined && at >= start && at <= end && (this.lastRead.get(v) ?? 0) <= end;
-    };
+    const within = (v: Value): boolean => this.segmentOf(v, borders) === s;
     const wanted = [...this.readers.keys()].filter(within);
     const own = new Set(wanted.flatMap((v) => this.readers.get(v) ?? []));
-    const trigger = this.triggerOf(own, end);
-    if (!trigger) return false;
+    if (own.size === 0 || before.length === 0) return false;
     const { graph, prefix } = this;
     const name = `${prefix}recompute/${s}`;
     const made: Node[] = [];
@@ -146,8 +177,10 @@ class Recomputation {
       made.push(new Node(kind, inputs, [value], {}, {}, "", `${name}/${kind}_${made.length}`));
       return value;
     };
-    const count = op("Size", [trigger], tensorType("int64", []));
-    const zero = op("Sub", [count, count], tensorType("int64", []));
+    const number = tensorType("int64", []);
+    const sizes = before.map((v) => op("Size", [v], number));
+    const most = op("Max", sizes, number);
+    const zero = op("Sub", [most, most], number);
     // A view of what is there already that waits for the backward pass.
     const gates = new Map<Value, Value>();
     const gate = (v: Value): Value => {
@@ -180,36 +213,12 @@ class Recomputation {
     graph.nodes.push(...made);
     return true;
   }
+}
 
-  /**
-   * What the backward pass hands from the segments after `end` to the nodes `own`, which read this one, and to those that read
-   * what needs nothing else (views, slopes of activations): of the values that need none of them, the one that most of the
-   * backward pass lies behind.
-   */
-  private triggerOf(own: ReadonlySet<Node>, end: number): Value | null {
-    const touched = new Set(own);
-    for (const node of touched) {
-      const isLocal = node.inputs.every((v) => !v?.producer || this.place.has(v.producer) || touched.has(v.producer));
-      if (isLocal)
-        for (const v of node.outputs) for (const next of (v && this.backward.get(v)) ?? []) touched.add(next);
-    }
-    let best: { value: Value; behind: number } | null = null;
-    const tried = new Set<Value>();
-    for (const node of touched) {
-      for (const v of node.inputs) {
-        const from = v?.producer;
-        if (!v || !from || this.place.has(from) || touched.has(from) || tried.has(v)) continue;
-        tried.add(v);
-        const behind = [...nodesBehind(v)].filter((n) => n.name.startsWith(this.prefix) && !this.place.has(n));
-        if (behind.some((n) => touched.has(n))) continue;
-        const comesAfter = (x: Value | null): boolean =>
-          x?.producer ? (this.place.get(x.producer) ?? -1) > end : false;
-        const after = behind.some((n) => n.inputs.some(comesAfter));
-        if (after && behind.length > (best?.behind ?? 0)) best = { value: v, behind: behind.length };
-      }
-    }
-    return best?.value ?? null;
-  }
+/** The nodes of the pass `prefix` that `loss` needs, in the order in which they run. */
+function forwardOf(graph: Graph, loss: Value, prefix: string): Node[] {
+  const behind = nodesBehind(loss);
+  return traversal(graph).filter((node) => behind.has(node) && node.name.startsWith(prefix));
 }
 
 /** The node that makes `value`, and all that it needs. */
