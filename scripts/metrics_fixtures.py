@@ -59,12 +59,25 @@ def pairs(name, x, y):
     }
 
 
+def top(name, labels, logits, k):
+    return {
+        "name": name,
+        "labels": [int(x) for x in labels],
+        "logits": list(map(float, np.ravel(logits))),
+        "k": k,
+        "accuracy": metrics.top_k_accuracy_score(labels, logits, k=k, labels=range(logits.shape[1])),
+    }
+
+
 labels = rng.integers(0, 2, 60)
 noisy = np.where(rng.random(60) < 0.25, 1 - labels, labels)
 four = rng.integers(0, 4, 80)
 noisy_four = np.where(rng.random(80) < 0.4, rng.integers(0, 4, 80), four)
 x = rng.normal(size=50)
 y = 0.6 * x + rng.normal(size=50)
+
+twelve = np.arange(40) % 12
+logits = np.random.default_rng(8).normal(size=(40, 12)) + 1.5 * np.eye(12)[twelve]
 
 data = {
     "classes": [
@@ -87,6 +100,7 @@ data = {
         scores("reversed", labels, -labels * 1.0),
         scores("infinite scores", [0, 1, 0, 1], [-1e30, 0.0, 0.0, 1e30]),
     ],
+    "top": [top("the likeliest", twelve, logits, 1), top("five of twelve", twelve, logits, 5), top("all", twelve, logits, 12)],
     "pairs": [
         pairs("correlated", x, y),
         pairs("ties", np.round(x), np.round(y)),

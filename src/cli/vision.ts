@@ -31,6 +31,7 @@ export interface VisionFlags extends Omit<OptimizerFlags, "lossScale">, TrainFla
   data: string;
   format?: ImageFormat;
   imageSize?: number;
+  resize?: number;
   mean?: number[];
   std?: number[];
   maxTrain?: number;
@@ -138,9 +139,9 @@ class VisionData {
     flags: VisionFlags,
     format: ImageFormat,
   ): Promise<VisionData> {
-    const { data, maxTrain, maxTest, holdOut: heldCount } = flags;
+    const { data, resize, maxTrain, maxTest, holdOut: heldCount } = flags;
     const size = flags.imageSize ?? sizeOf(manifest);
-    const { train, test, statistics } = await readImages(data, { format, size, maxTrain, maxTest });
+    const { train, test, statistics } = await readImages(data, { format, size, resize, maxTrain, maxTest });
     for (const { path, skipped } of [train, test]) {
       for (const { path: image, reason } of skipped.slice(0, 5)) context.note(`curvsam: ${image}: left out: ${reason}`);
       if (skipped.length > 0) context.note(`curvsam: ${path}: ${counted(skipped.length, "image")} left out`);

@@ -35,6 +35,20 @@ export function accuracy(predicted: Values, labels: Values): number {
   return hits / labels.length;
 }
 
+/** The share of examples, of logits [examples, classes], for whose label fewer than `k` classes have a larger logit; none with a NaN counts. */
+export function topAccuracy(logits: Values, labels: Values, k: number): number {
+  check(labels.length > 0, "no examples to measure on");
+  const width = logits.length / labels.length;
+  let hits = 0;
+  for (const i of indexes(labels)) {
+    const own = get(logits, i * width + get(labels, i));
+    let notBelow = 0;
+    for (let j = 0; j < width; j++) if (!(get(logits, i * width + j) <= own)) notBelow++;
+    if (notBelow < k) hits++;
+  }
+  return hits / labels.length;
+}
+
 /** Examples of class i that were taken for class j, `[i][j]`, of `classes` × `classes`; those labelled `ignore` are left out. */
 export function confusionMatrix(predicted: Values, labels: Values, classes: number, ignore?: number): number[][] {
   sameLength(predicted, labels);

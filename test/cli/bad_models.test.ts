@@ -8,7 +8,7 @@ import { saveModel } from "../../src/serde/index.js";
 import { UserError } from "../../src/util/assert.js";
 import type { DType } from "../../src/util/dtype.js";
 import { artifactOf } from "../support/artifacts.js";
-import { curvsam } from "../support/cli.js";
+import { curvsamHere } from "../support/cli.js";
 import { temporaryFolder } from "../support/temp.js";
 
 const value = (name: string, dtype: DType | null = null, shape: readonly (number | string)[] = ["n", 3]): Value =>
@@ -185,7 +185,7 @@ describe("models that cannot be trained", () => {
     it(`${what}: one line`, async () => {
       const [file, out] = [join(folder.path, "bad.onnx"), join(folder.path, "out")];
       saveModel(make(), file);
-      const { code, stdout, stderr } = await curvsam(["patch", file, "-o", out, "--loss", "mse"]);
+      const { code, stdout, stderr } = await curvsamHere(["patch", file, "-o", out, "--loss", "mse"]);
       expect(stderr)
         .to.match(/^curvsam: [^\n]+\n$/)
         .and.match(says);
@@ -220,7 +220,7 @@ describe("models that cannot be trained", () => {
   ] as const)
     it(`training artifacts with ${what}: one line`, async () => {
       const out = join(folder.path, "artifact");
-      const { code, stdout, stderr } = await curvsam(["patch", training, "--checkpoint", other, "-o", out]);
+      const { code, stdout, stderr } = await curvsamHere(["patch", training, "--checkpoint", other, "-o", out]);
       expect(stderr)
         .to.match(/^curvsam: [^\n]+\n$/)
         .and.match(says);

@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { newModel } from "../../src/ir/graph.js";
 import { command } from "../../src/cli/commands/vision.js";
-import { exitCodeOf } from "../../src/cli/failure.js";
+import { readSweep } from "../../src/cli/sweep/file.js";
+import { checkRuns, runsOf } from "../../src/cli/sweep/runs.js";
 import { saveModel } from "../../src/serde/index.js";
-import { curvsam, silent, type CliResult } from "../support/cli.js";
+import { curvsam, curvsamHere, silent, type CliResult } from "../support/cli.js";
 import { writeCifar10, writeClassFolders } from "../support/images.js";
 import { tinyClassifier } from "../support/nets.js";
+import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
 describe("curvsam vision", function () {
@@ -19,7 +21,7 @@ describe("curvsam vision", function () {
   const sgd = ["--optimizer", "none", "--momentum", "0.9", "--lr", "0.05"];
   const usual = ["--threads", "1", "--batch-size", "8", "--lr-schedule", "constant", "--lr-warmup", "0"];
   const vision = (data: string, ...more: string[]): Promise<CliResult> =>
-    curvsam(["vision", "--data", at(data), ...usual, ...more]);
+    curvsamHere(["vision", "--data", at(data), ...usual, ...more]);
   const weights = (run: string): Buffer => readFileSync(at(run, "weights.safetensors"));
 
   before(async () => {
@@ -79,7 +81,16 @@ describe("curvsam vision", function () {
   });
 
   it("names an image that does not decode, and trains a package on the others", async () => {
-    const made = await curvsam(["patch", model, "-o", at("package"), "--loss", "cross-entropy", "--optimizer", "sam"]);
+    const made = await curvsamHere([
+      "patch",
+      model,
+      "-o",
+      at("package"),
+      "--loss",
+      "cross-entropy",
+      "--optimizer",
+      "sam",
+    ]);
     expect(made.code, made.stderr).to.equal(0);
     const { code, stdout, stderr } = await vision("damaged", "--model", at("package"), "--max-steps", "1", "--json");
     expect(code, stderr).to.equal(0);
@@ -91,16 +102,39 @@ describe("curvsam vision", function () {
     expect(JSON.parse(stdout)).to.include({ step: 1, run: at("package", "run") });
   });
 
+  it("measures the five likeliest classes of ten, on random parts of the images", async () => {
+    const ten = Array.from({ length: 10 }, (_, c) => `class ${c}`);
+    await writeClassFolders(at("ten"), ten, 1);
+    saveModel(newModel(tinyClassifier(10)), at("ten.onnx"));
+    const options = ["--model", at("ten.onnx"), "--output", at("ten-run"), ...sgd, "--epochs", "1", "--json"];
+    const { code, stdout, stderr } = await vision("ten", ...options, "--resize", "9", "--augment", "resizedcrop,flip");
+    expect(code, stderr).to.equal(0);
+    const { metrics } = (JSON.parse(stdout) as { evaluation: { metrics: Record<string, number> } }).evaluation;
+    expect(metrics).to.have.all.keys("accuracy", "top5_accuracy", "cross_entropy");
+    expect(metrics["top5_accuracy"]).to.be.within(metrics["accuracy"]!, 1);
+  });
+
+  it("lists the runs of the study that the documentation has", () => {
+    const [, text = ""] =
+      /```yaml\n(program: vision\n[^]*?)```/.exec(readFileSync(join(root, "docs", "VISION.md"), "utf8")) ?? [];
+    const file = readSweep(folder.write("documented.yaml", text));
+    const runs = runsOf(file, command(silent));
+    checkRuns(file, runs, () => command(silent));
+    expect(runs.map(({ seed, parameters }) => [seed, parameters["frequency"]])).to.deep.equal(
+      [0, 1, 2].flatMap((seed) => [1, 5, 10, 20].map((frequency) => [seed, frequency])),
+    );
+  });
+
   it("runs in a sweep", async () => {
     const base = { model, data: "folders", "max-steps": 2, "batch-size": 8, augment: "flip,crop:1", rho: 0.05 };
-    const grid = { optimizer: ["curvsam"], frequency: [1, 2] };
+    const grid = { optimizer: ["curvsam"], frequency: [1] };
     const file = { program: "vision", metric: "accuracy", keep: "log", base, grid };
     folder.write("frequency.yaml", stringify(file));
     const { code, stderr } = await curvsam(["sweep", "frequency.yaml", "--threads", "1"], { cwd: folder.path });
     expect(code, stderr).to.equal(0);
     const results = readFileSync(at("frequency", "results.jsonl"), "utf8").trimEnd().split("\n");
-    // A refresh (three and the second gradient) at each step, or at the first alone, then two.
-    expect(results.map((line) => (JSON.parse(line) as { gradients: number }).gradients)).to.deep.equal([8, 6]);
+    // A refresh (three and the second gradient) at each step.
+    expect(results.map((line) => (JSON.parse(line) as { gradients: number }).gradients)).to.deep.equal([8]);
   });
 
   const run = ["--model", model, "--output", at("refused")];
@@ -115,6 +149,13 @@ describe("curvsam vision", function () {
     "a run without a folder": ["folders", ["--model", model], 2, /--output is missing/],
     "a model that is not there": ["folders", [...run, "--model", "no.onnx"], 1, /no\.onnx: /],
     "an unknown augmentation": ["folders", [...run, "--augment", "blur"], 2, /"blur" is not known; use flip, crop/],
+    "two ways to crop": ["folders", [...run, "--augment", "crop,resizedcrop"], 2, /use one of them/],
+    "a range from more to less": [
+      "folders",
+      [...run, "--augment", "resizedcrop:0.5:0.2"],
+      2,
+      /expected a number from 0.5 to 1/,
+    ],
     "numbers that an augmentation lacks": ["folders", [...run, "--augment", "flip:1"], 2, /more numbers than the 0 of/],
     "an evaluation on what was not held out": ["folders", [...run, "--evaluate", "valid"], 2, /--hold-out/],
     "two means": ["folders", [...run, "--mean", "0.5,0.5"], 2, /--mean: 2 numbers; expected three/],
@@ -133,19 +174,11 @@ describe("curvsam vision", function () {
   };
   for (const [name, [data, options, code, message]] of Object.entries(refusals)) {
     it(`refuses ${name}`, async () => {
-      const program = command(silent)
-        .exitOverride()
-        .configureOutput({ writeErr: () => undefined });
-      const error: unknown = await program
-        .parseAsync(["--data", at(data), ...usual, ...options], { from: "user" })
-        .then(
-          () => null,
-          (reason: unknown) => reason,
-        );
-      expect((error as Error).message)
-        .to.match(message)
-        .and.not.contain("\n");
-      expect(exitCodeOf(error)).to.equal(code);
+      const result = await vision(data, ...options);
+      expect(result.stderr)
+        .to.match(/^curvsam: [^\n]+\n$/)
+        .and.match(message);
+      expect(result.code).to.equal(code);
       expect(existsSync(at("refused"))).to.equal(false);
     });
   }

@@ -3,10 +3,12 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Context } from "../../src/cli/context.js";
-import { root } from "./root.js";
+import { exitCodeOf, exitCodes, messageOf } from "../../src/cli/failure.js";
+import { program } from "../../src/cli/program.js";
+import { root as repository } from "./root.js";
 
 /** The built command line. */
-export const main = join(root, "build", "src", "cli", "main.js");
+export const main = join(repository, "build", "src", "cli", "main.js");
 
 /** A context for help only: nothing is run, and nothing is printed. */
 export const silent: Context = {
@@ -55,6 +57,29 @@ export function curvsam(
     );
     options.started?.(child);
   });
+}
+
+/** Runs the command line within this process: without the seconds that another one takes to start, and without signals. */
+export async function curvsamHere(args: readonly string[]): Promise<CliResult> {
+  const result = { code: 0, stdout: "", stderr: "" };
+  const writeErr = (text: string): void => void (result.stderr += text);
+  const context: Context = {
+    ...silent,
+    print: (line) => void (result.stdout += `${line}\n`),
+    printJson: (value) => void (result.stdout += `${JSON.stringify(value)}\n`),
+    note: (line) => writeErr(`${line}\n`),
+    fail: () => (result.code = exitCodes.failure),
+  };
+  const root = program(context);
+  for (const command of root.commands) command.configureOutput({ writeErr });
+  try {
+    await root.parseAsync(args, { from: "user" });
+  } catch (error) {
+    result.code = exitCodeOf(error);
+    const message = messageOf(error);
+    if (message !== undefined) writeErr(`curvsam: ${message}\n`);
+  }
+  return result;
 }
 
 /** Runs commands as a document has them, in order: each succeeds, prints, and has nothing to say on stderr. */

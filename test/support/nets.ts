@@ -72,7 +72,7 @@ export function tinyEncoder(): Graph {
 }
 
 /** Images x [batch, 3, 8, 8] through a convolution to 6 channels, a rectifier and the mean over all places; logits of 3 classes. */
-export function tinyClassifier(): Graph {
+export function tinyClassifier(classes = 3): Graph {
   const b = newBuilder("tiny_classifier");
   const x = b.input("x", tensorType("float32", ["batch", 3, 8, 8]));
   const weight = (name: string, dims: number[]) =>
@@ -84,8 +84,8 @@ export function tinyClassifier(): Graph {
     typed("batch", 6, 4, 4),
   );
   const hidden = b.op("ReduceMean", [b.op("Relu", [filtered]), b.int64s([2, 3])], { keepdims: int(0) });
-  const logits = b.op("MatMul", [hidden, weight("head.weight", [6, 3])], {}, typed("batch", 3));
-  b.output(b.op("Add", [logits, weight("head.bias", [3])]), "logits");
+  const logits = b.op("MatMul", [hidden, weight("head.weight", [6, classes])], {}, typed("batch", classes));
+  b.output(b.op("Add", [logits, weight("head.bias", [classes])]), "logits");
   return b.graph;
 }
 

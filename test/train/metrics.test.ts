@@ -16,6 +16,7 @@ interface Fixtures {
     matthews: number;
   }[];
   scores: { name: string; labels: number[]; scores: number[]; auc: number; ap: number }[];
+  top: { name: string; labels: number[]; logits: number[]; k: number; accuracy: number }[];
   pairs: {
     name: string;
     x: number[];
@@ -50,6 +51,11 @@ describe("metrics", () => {
       same(metrics.averagePrecision(scores, labels), ap);
     });
   }
+  for (const { name, labels, logits, k, accuracy } of fixtures.top) {
+    it(`equal scikit-learn's of the top k: ${name}`, () => {
+      same(metrics.topAccuracy(logits, labels, k), accuracy);
+    });
+  }
   for (const { name, x, y, ...expected } of fixtures.pairs) {
     it(`equal SciPy's on pairs: ${name}`, () => {
       same(metrics.pearson(x, y), expected.pearson, name === "far from zero" ? 1e-9 : 1e-12);
@@ -67,6 +73,12 @@ describe("metrics", () => {
     expect(metrics.spearman([1, NaN, 3], [1, 2, 3])).to.be.NaN;
     expect(metrics.pearson([1, NaN, 3], [1, 2, 3])).to.be.NaN;
     expect(() => metrics.accuracy([], [])).to.throw(/no examples/);
+  });
+
+  it("count no label among the top where a logit is NaN or the label's is not above enough others", () => {
+    expect(metrics.topAccuracy([NaN, 1, 2, 3, 3, 3], [0, 2], 1)).to.equal(0.5);
+    expect(metrics.topAccuracy([NaN, 1, 2, NaN, 1, 2], [1, 2], 2)).to.equal(0.5);
+    expect(() => metrics.topAccuracy([], [], 5)).to.throw(/no examples/);
   });
 
   it("take the largest logit, the first of equals, and show a NaN", () => {

@@ -15,7 +15,8 @@ does not decode is named and left out; more than 1 % of them is an error.
 the options of the optimizer, or a package that curvsam patch made: then the optimizer is the package's.
 
 --augment takes, with commas between them: flip; crop:4, of the image padded by 4 pixels; randaugment:2:9, two of
-RandAugment's operations at magnitude 9; mixup:0.2, whose labels are probabilities. What is drawn depends on the seed, the
+RandAugment's operations at magnitude 9; mixup:0.2, whose labels are probabilities; resizedcrop:0.08:1:0.75:1.3333, a part with
+8 to 100 % of the area of the image in its file, of a width 0.75 to 1.3333 times its height, resized to the image size. What is drawn depends on the seed, the
 epoch and the image alone: neither on --workers nor on where a run was stopped and resumed.
 
 Training evaluates on the test images, or on the --hold-out ones; then the best checkpoint is measured on the test images.
@@ -23,7 +24,7 @@ Training evaluates on the test images, or on the --hold-out ones; then the best 
 Examples:
   $ curvsam vision --model resnet.onnx --data cifar-10-batches-bin --augment flip,crop:4 --optimizer curvsam --lr 0.1 --momentum 0.9 --rho 0.05 --epochs 20 --output run
   $ curvsam vision --model resnet.onnx --data cifar-10-batches-bin --augment flip,crop:4 --epochs 20 --output run --resume
-  $ curvsam vision --model out --data imagenette --batch-size 64 --lr 0.01 --metric accuracy
+  $ curvsam vision --model out --data imagenette --resize 256 --augment resizedcrop,flip --batch-size 64 --lr 0.01 --metric accuracy
   $ curvsam vision --model resnet.onnx --data cifar-10-batches-bin --output run --evaluate test`;
 
 export const command: CommandBuilder = (context) => {
@@ -42,6 +43,11 @@ export const command: CommandBuilder = (context) => {
       ]),
     )
     .option("--image-size <n>", "folders: height and width of the images (default: the model's)", integer({ min: 1 }))
+    .option(
+      "--resize <n>",
+      "folders: pixels of the shorter side before the middle is cut out (default: the image size)",
+      integer({ min: 1 }),
+    )
     .option("--mean <r,g,b>", "what pixels from 0 to 1 are normalised with (default: the data set's)", numbers())
     .option(
       "--std <r,g,b>",

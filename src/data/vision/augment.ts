@@ -1,12 +1,15 @@
 import type { Rng } from "../../util/rng.js";
 import { channels, type Image } from "./images.js";
 import { randAugment, type RandAugmentOptions } from "./rand_augment.js";
+import type { ResizedCrop } from "./resized_crop.js";
 import { shift } from "./warps.js";
 
 /** What is done to training images; batches of evaluations are never augmented. */
 export interface Augmentation {
   /** Mirror an image left to right, with probability ½. */
   flip?: true;
+  /** See a random part of the image as it is in its file, resized to the image's size. */
+  resizedCrop?: ResizedCrop;
   /** Pad each side with so many black pixels, and cut the image's size out at a random place. */
   crop?: number;
   randAugment?: RandAugmentOptions;
@@ -14,7 +17,7 @@ export interface Augmentation {
   mixup?: number;
 }
 
-/** `image` with everything of `augmentation` that concerns one image, drawn from `rng`: crop, flip, RandAugment. */
+/** `image` with what `augmentation` does to the pixels of one image, drawn from `rng`: crop, flip, RandAugment. */
 export function augment(image: Image, augmentation: Augmentation, rng: Rng): Image {
   const { crop, flip, randAugment: operations } = augmentation;
   let result = image;

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { must } from "../../util/assert.js";
+import { must, UserError } from "../../util/assert.js";
 import type { BatchRequest, BatchResponse, BatchWorkerSetup } from "./pool.js";
 import { makeBatch } from "./recipe.js";
 
@@ -7,10 +7,18 @@ const port = must(parentPort, "the parent's port");
 const { set, recipe } = workerData as BatchWorkerSetup;
 
 port.on("message", ({ id, task }: BatchRequest) => {
-  const batch = makeBatch(set, recipe, task);
-  const response: BatchResponse = { id, batch };
-  port.postMessage(
-    response,
-    Object.values(batch.feeds).map(({ data }) => data.buffer as ArrayBuffer),
+  makeBatch(set, recipe, task).then(
+    (batch) =>
+      post(
+        { id, batch },
+        Object.values(batch.feeds).map(({ data }) => data.buffer as ArrayBuffer),
+      ),
+    // An error would lose its class on the way.
+    (error: unknown) => {
+      if (!(error instanceof UserError)) throw error;
+      post({ id, refusal: error.message }, []);
+    },
   );
 });
+
+const post = (response: BatchResponse, transferred: ArrayBuffer[]): void => port.postMessage(response, transferred);

@@ -72,7 +72,7 @@ export class ImageBatches implements BatchSource {
     const positions = this.sampler.next();
     if (!positions) return { batch: null, after: this.position() };
     const task = { rows: positions.map((i) => this.examples[i] ?? 0), place };
-    const batch = this.pool?.make(task) ?? Promise.resolve(makeBatch(this.set, this.recipe, task));
+    const batch = this.pool?.make(task) ?? makeBatch(this.set, this.recipe, task);
     // The error is reported by the call that would have used the batch.
     batch.catch(() => undefined);
     return { batch, after: this.position() };

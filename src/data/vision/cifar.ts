@@ -148,5 +148,6 @@ async function unpack(path: string, most: number | undefined): Promise<ImageSet>
   }
   check(end === file.length, `${path}: ${file.length - end} bytes behind the last image; fetch it again`);
   const taken = Array.from(chosen(images.length, most), (i) => images[i]).filter((image) => image !== undefined);
-  return { path, height: side, width: side, classes: cifar10Classes, ...(await decode(path, taken, side)) };
+  const { pixels, labels, skipped } = await decode(path, taken, { size: side, resize: side });
+  return { path, height: side, width: side, classes: cifar10Classes, pixels, labels, skipped };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { check, must } from "../../util/assert.js";
 import { onFile } from "../../util/files.js";
 import { some } from "../labels.js";
-import { decode, type Encoded } from "./decode.js";
+import { decode, type Cut, type Encoded } from "./decode.js";
 import { chosen, type ImageData, type ImageSet, type ReadOptions } from "./images.js";
 
 /** Statistics of ImageNet, which most models for photographs expect. */
@@ -16,22 +16,22 @@ const testNames = ["val", "test"];
 
 /**
  * Reads ImageNet's form: `train/` and `val/` (or `test/`) with a folder for each class, its JPEG, PNG and WebP files within; classes are
- * numbered in the order of their names. Images are resized to `size` by `size`.
+ * numbered in the order of their names. Images are resized and cut to a square.
  */
-export async function readFolder(folder: string, size: number, options: ReadOptions): Promise<ImageData> {
+export async function readFolder(folder: string, cut: Cut, options: ReadOptions): Promise<ImageData> {
   const testName = testNames.find((name) => existsSync(join(folder, name)));
   check(testName !== undefined, `${folder}: neither val nor test is there; put the folders of test images into one`);
   const classes = foldersIn(join(folder, "train"));
   check(classes.length > 0, `${join(folder, "train")}: no classes; expected a folder with images for each`);
-  const train = await readSplit(join(folder, "train"), classes, size, options.maxTrain);
-  const test = await readSplit(join(folder, testName), classes, size, options.maxTest);
+  const train = await readSplit(join(folder, "train"), classes, cut, options.maxTrain);
+  const test = await readSplit(join(folder, testName), classes, cut, options.maxTest);
   return { train, test, statistics };
 }
 
 async function readSplit(
   path: string,
   classes: readonly string[],
-  size: number,
+  cut: Cut,
   most: number | undefined,
 ): Promise<ImageSet> {
   const there = foldersIn(path);
@@ -51,7 +51,9 @@ async function readSplit(
     });
   });
   const taken = Array.from(chosen(images.length, most), (i) => must(images[i], "an image"));
-  return { path, height: size, width: size, classes, ...(await decode(path, taken, size)) };
+  const { pixels, labels, skipped, kept } = await decode(path, taken, cut);
+  const files = kept.map(({ name }) => name);
+  return { path, height: cut.size, width: cut.size, classes, pixels, labels, skipped, files };
 }
 
 const foldersIn = (path: string): string[] =>

@@ -21,6 +21,8 @@ export interface ImageSet {
   labels: Int32Array;
   /** Names of the classes, in the order of their ids. */
   classes: readonly string[];
+  /** The file of each image, where `pixels` has but the middle of it, resized. */
+  files?: readonly string[];
   /** Images that did not decode, and are left out. */
   skipped: readonly Skipped[];
 }

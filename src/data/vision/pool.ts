@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { UserError } from "../../util/assert.js";
 import type { Batch } from "../batch.js";
 import type { ImageSet } from "./images.js";
 import type { BatchTask, Recipe } from "./recipe.js";
@@ -14,10 +15,8 @@ export interface BatchRequest {
   task: BatchTask;
 }
 
-export interface BatchResponse {
-  id: number;
-  batch: Batch;
-}
+/** The batch, or why the user's data give none. */
+export type BatchResponse = { id: number; batch: Batch } | { id: number; refusal: string };
 
 interface Waiting {
   resolve: (batch: Batch) => void;
@@ -34,9 +33,11 @@ export class BatchPool {
   constructor(setup: BatchWorkerSetup, size: number) {
     this.workers = Array.from({ length: size }, () => {
       const worker = new Worker(new URL("./batch_worker.js", import.meta.url), { execArgv: [], workerData: setup });
-      worker.on("message", ({ id, batch }: BatchResponse) => {
-        this.waiting.get(id)?.resolve(batch);
-        this.waiting.delete(id);
+      worker.on("message", (response: BatchResponse) => {
+        const waiting = this.waiting.get(response.id);
+        this.waiting.delete(response.id);
+        if ("batch" in response) waiting?.resolve(response.batch);
+        else waiting?.reject(new UserError(response.refusal));
       });
       worker.on("error", (error) => {
         this.failure = error instanceof Error ? error : new Error(String(error));

@@ -25,22 +25,31 @@ export function formatOf(folder: string): ImageFormat {
   );
 }
 
-/** Reads the data set in `folder`. `size`: height and width that the images of class folders are resized to. */
+/**
+ * Reads the data set in `folder`. `size`: height and width of the images of class folders; they are cut out of the middle of what is `resize`
+ * pixels on its shorter side (default: `size`).
+ */
 export async function readImages(
   folder: string,
   {
     format = formatOf(folder),
     size,
+    resize,
     ...options
-  }: ReadOptions & { format?: ImageFormat | undefined; size?: number | undefined },
+  }: ReadOptions & { format?: ImageFormat | undefined; size?: number | undefined; resize?: number | undefined },
 ): Promise<ImageData> {
   if (format === "folder") {
     check(
       size !== undefined,
       `${folder}: images of folders are resized, and the model says not to what; give --image-size`,
     );
-    return (await import("./folder.js")).readFolder(folder, size, options);
+    check(
+      resize === undefined || resize >= size,
+      `${folder}: images resized to ${resize} pixels have no ${size}x${size} to cut out; give a larger --resize`,
+    );
+    return (await import("./folder.js")).readFolder(folder, { size, resize: resize ?? size }, options);
   }
+  check(resize === undefined, `${folder}: --resize is for images of class folders, and ${format} has none`);
   const { readCifar10, readCifar100, readPackedJpeg } = await import("./cifar.js");
   const read = { cifar10: readCifar10, cifar100: readCifar100, "cifar10-jpeg": readPackedJpeg }[format];
   return read(folder, options);

@@ -4,7 +4,7 @@ import type { Batch, Feed, InputSpec } from "../batch.js";
 import { makeFeed } from "../feed.js";
 import type { SamplerPlace } from "../sampler.js";
 import { augment, drawMixup, type Augmentation } from "./augment.js";
-import { channels, imageAt, type ImageSet, type Statistics } from "./images.js";
+import { channels, imageAt, type Image, type ImageSet, type Statistics } from "./images.js";
 
 /** How images become a batch of the model. */
 export interface Recipe {
@@ -52,7 +52,7 @@ export function recipeOf(
 }
 
 /** The batch of a task: depends on nothing but its arguments, in whichever thread it is made. */
-export function makeBatch(set: ImageSet, recipe: Recipe, { rows, place }: BatchTask): Batch {
+export async function makeBatch(set: ImageSet, recipe: Recipe, { rows, place }: BatchTask): Promise<Batch> {
   const { augmentation, input, target } = recipe;
   const { seed, epoch, position } = place;
   const mix =
@@ -62,10 +62,13 @@ export function makeBatch(set: ImageSet, recipe: Recipe, { rows, place }: BatchT
   const size = channels * set.height * set.width;
   const images = new Float32Array(rows.length * size);
   const normalise = tables(recipe.statistics);
-  rows.forEach((row, i) => {
-    const image = augment(imageAt(set, row), augmentation, new Rng(seed, "augment", epoch, row));
-    planes(image.pixels, normalise, images.subarray(i * size, (i + 1) * size));
-  });
+  await Promise.all(
+    Array.from(rows, async (row, i) => {
+      const rng = new Rng(seed, "augment", epoch, row);
+      const image = augment(await seen(set, row, augmentation, rng), augmentation, rng);
+      planes(image.pixels, normalise, images.subarray(i * size, (i + 1) * size));
+    }),
+  );
   const labels = targetFeed(set, rows, target);
   return {
     size: rows.length,
@@ -81,6 +84,12 @@ export function makeBatch(set: ImageSet, recipe: Recipe, { rows, place }: BatchT
           : labels,
     },
   };
+}
+
+/** What is seen of an image: all that is held of it, or a random part of it. */
+async function seen(set: ImageSet, row: number, { resizedCrop }: Augmentation, rng: Rng): Promise<Image> {
+  if (!resizedCrop) return imageAt(set, row);
+  return (await import("./decode.js")).decodeCrop(set, row, resizedCrop, rng);
 }
 
 /** (level / 255 − mean) / std of each channel, by level. */

@@ -1,10 +1,13 @@
 import type { Manifest } from "../../format/manifest.js";
 import { gather, type EvaluatedBatch, type Measure } from "../../train/evaluate.js";
 import { usualMeasure } from "../../train/measures.js";
-import type { Values } from "../../train/metrics.js";
+import { argmaxRows, topAccuracy, type Values } from "../../train/metrics.js";
+
+/** With fewer classes, the five likeliest hold the right one too easily. */
+const fewestForTop5 = 10;
 
 /**
- * `accuracy` and `cross_entropy` of a classifier, and its confusion matrix; the cross-entropy is that of the labels as they are, without the
+ * `accuracy`, from ten classes on `top5_accuracy`, and `cross_entropy` of a classifier, and its confusion matrix; the cross-entropy is that of the labels as they are, without the
  * loss's smoothing. undefined where the package has another loss.
  */
 export function visionMeasure(manifest: Manifest): Measure | undefined {
@@ -13,17 +16,22 @@ export function visionMeasure(manifest: Manifest): Measure | undefined {
   const [labels] = Object.keys(targets);
   const { kind, logits, classes } = loss;
   if (!usual || labels === undefined || logits === undefined || typeof classes !== "number") return undefined;
+  const hasTop5 = classes >= fewestForTop5;
+  const metrics = ["accuracy", ...(hasTop5 ? ["top5_accuracy"] : []), "cross_entropy"];
   const measure = (batches: readonly EvaluatedBatch[]) => {
     const truth = gather(batches, labels);
     const likely = (row: number, c: number): number =>
       kind === "soft-cross-entropy" ? (truth[row * classes + c] ?? NaN) : Number(truth[row] === c);
+    const scores = gather(batches, logits);
+    const isSoft = kind === "soft-cross-entropy";
     return {
       accuracy: usual(batches)["accuracy"] ?? NaN,
-      cross_entropy: crossEntropy(gather(batches, logits), classes, likely),
+      ...(hasTop5 && { top5_accuracy: topAccuracy(scores, isSoft ? argmaxRows(truth, classes) : truth, 5) }),
+      cross_entropy: crossEntropy(scores, classes, likely),
     };
   };
   const { confusion } = usual;
-  return Object.assign(measure, { metrics: ["accuracy", "cross_entropy"], ...(confusion && { confusion }) });
+  return Object.assign(measure, { metrics, ...(confusion && { confusion }) });
 }
 
 /** Mean over rows of −Σ_c t_c log softmax(x)_c; `likely` gives t. */

@@ -1,9 +1,12 @@
+import sharp from "sharp";
 import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { augment, drawMixup, mirror, randomCrop, symmetricBeta } from "../../../src/data/vision/augment.js";
+import { resizePart } from "../../../src/data/vision/decode.js";
 import type { Image } from "../../../src/data/vision/images.js";
 import { operations, randAugment, strongest } from "../../../src/data/vision/rand_augment.js";
+import { drawBox, type Box, type ResizedCrop } from "../../../src/data/vision/resized_crop.js";
 import { must } from "../../../src/util/assert.js";
 import { sha256Of } from "../../../src/util/hash.js";
 import { Rng } from "../../../src/util/rng.js";
@@ -21,6 +24,8 @@ const fixture = JSON.parse(readFileSync(join(root, "test", "fixtures", "augmenta
   width: number;
   pixels: string;
   cases: Case[];
+  crops: (ResizedCrop & { height: number; width: number; draws: number[]; box: Box })[];
+  resized: { box: Box; size: number; pixels: string }[];
 };
 const pixels = Uint8Array.from(Buffer.from(fixture.pixels, "base64"));
 const photo: Image = { height: fixture.height, width: fixture.width, pixels };
@@ -44,6 +49,30 @@ describe("augmentation", () => {
       expect(cases.some(({ sha256 }) => sha256 !== sha256Of(photo.pixels))).to.equal(true);
     });
   }
+
+  it("sees the parts of images that torchvision's RandomResizedCrop sees, by the same draws", () => {
+    for (const { height, width, scale, ratio, draws, box } of fixture.crops) {
+      let taken = 0;
+      const uniform = (): number => must(draws[taken++], "a draw");
+      const int = (n: number): number => Math.floor(uniform() * n);
+      const drawn = drawBox({ height, width }, { scale, ratio }, { uniform, int });
+      expect(drawn, `${height} x ${width}`).to.deep.equal(box);
+      expect(taken).to.equal(draws.length);
+    }
+    const fallbacks = fixture.crops.filter(({ draws }) => draws.length === 20);
+    expect(new Set(fallbacks.map(({ box }) => Math.sign(box.left - box.top))).size).to.equal(2);
+  });
+
+  it("resizes what is seen as torchvision does: shrunk, to two levels; enlarged, to a fraction of a pixel's place", async () => {
+    for (const { box, size, pixels: expected } of fixture.resized) {
+      const made = await resizePart(sharp(photo.pixels, { raw: { ...photo, channels: 3 } }), box, size, size);
+      const levels = Buffer.from(expected, "base64");
+      const apart = Array.from(levels, (level, k) => Math.abs(level - must(made[k], "a level")));
+      const isShrunk = size <= box.height;
+      expect(Math.max(...apart), `${box.width} x ${box.height} to ${size}`).to.be.at.most(isShrunk ? 2 : 12);
+      expect(apart.reduce((sum, x) => sum + x, 0) / apart.length).to.be.at.most(isShrunk ? 0.5 : 4);
+    }
+  });
 
   it("mirrors rows", () => {
     const made = mirror(numbered(2, 3));

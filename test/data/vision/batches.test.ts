@@ -1,13 +1,16 @@
 import { expect } from "chai";
+import { rmSync } from "node:fs";
 import type { Batch, InputSpec } from "../../../src/data/batch.js";
 import type { Augmentation } from "../../../src/data/vision/augment.js";
 import { ImageBatches, type ImageBatchOptions } from "../../../src/data/vision/batches.js";
 import { imageAt } from "../../../src/data/vision/images.js";
 import { BatchPool } from "../../../src/data/vision/pool.js";
-import { recipeOf } from "../../../src/data/vision/recipe.js";
+import { readImages } from "../../../src/data/vision/read.js";
+import { recipeOf, type Recipe } from "../../../src/data/vision/recipe.js";
 import { must } from "../../../src/util/assert.js";
-import { pictures } from "../../support/images.js";
+import { pictures, writeClassFolders } from "../../support/images.js";
 import { refusal } from "../../support/refusal.js";
+import { temporaryFolder } from "../../support/temp.js";
 
 const statistics = { mean: [0.5, 0.4, 0.3], std: [0.2, 0.25, 0.5] };
 const inputs = { x: { dtype: "float32", shape: ["batch", 3, 8, 8] } } satisfies Record<string, InputSpec>;
@@ -30,6 +33,8 @@ const data = (batch: Batch | null | undefined, name: string): number[] =>
   Array.from(must(batch?.feeds[name], name).data, Number);
 
 describe("batches of images", () => {
+  const folder = temporaryFolder();
+
   it("are normalised channel by channel, with the classes of their images", async () => {
     const source = new ImageBatches(set, recipe({}, classes), { batchSize: 2, examples: Int32Array.of(7, 4) });
     const batch = await source.next();
@@ -95,6 +100,34 @@ describe("batches of images", () => {
         expect(other.state()).to.deep.equal(state);
         expect(await take(other, 5)).to.deep.equal(rest);
       }
+    } finally {
+      await pool.close();
+    }
+  });
+
+  it("see other parts of an image's file in each epoch, the same ones in whichever thread", async () => {
+    await writeClassFolders(folder.path, ["ant", "bee", "cat"], 4);
+    const { train } = await readImages(folder.path, { size: 8 });
+    const parts = (scale: readonly [number, number]): Recipe =>
+      recipeOf(train, inputs, classes, {
+        statistics,
+        augmentation: { resizedCrop: { scale, ratio: [1, 1] } },
+      });
+    const from = (recipe: Recipe, options: Partial<ImageBatchOptions> = {}) =>
+      new ImageBatches(train, recipe, { batchSize: 12, ...options });
+    const here = await take(from(parts([0.1, 0.5])), 3);
+    expect(data(here[2], "x")).to.not.deep.equal(data(here[0], "x"));
+    const pool = new BatchPool({ set: train, recipe: parts([0.1, 0.5]) }, 2);
+    try {
+      expect(await take(from(parts([0.1, 0.5]), { pool }), 3)).to.deep.equal(here);
+      // All of an image, as an evaluation sees it.
+      const plain = new ImageBatches(train, recipeOf(train, inputs, classes, { statistics, augmentation: {} }), {
+        batchSize: 12,
+      });
+      expect(await from(parts([1, 1])).next()).to.deep.equal(await plain.next());
+      rmSync(must(train.files?.[3], "a file"));
+      for (const source of [from(parts([0.1, 0.5])), from(parts([0.1, 0.5]), { pool })])
+        expect(await refusal(source.next())).to.match(/ant\/3\.JPEG: Input file is missing/);
     } finally {
       await pool.close();
     }

@@ -50,6 +50,13 @@ describe("data sets of images", () => {
     expect(imageAt(small.train, 0).pixels).to.have.length(6 * 6 * 3);
   });
 
+  it("are cut out of the middle of what is resized to more than their size", async () => {
+    const { train } = await readImages(at("folders"), { size: 8, resize: 12 });
+    const whole = picture(0, 12, 0);
+    const rows = [2, 3, 4, 5, 6, 7, 8, 9].flatMap((y) => [...whole.subarray(3 * (12 * y + 2), 3 * (12 * y + 10))]);
+    expect([...imageAt(train, 0).pixels]).to.deep.equal(rows);
+  });
+
   it("take grey, transparent and other shapes of images", async () => {
     cpSync(at("folders"), at("shapes"), { recursive: true });
     const grey = sharp({ create: { width: 20, height: 10, channels: 3, background: "#808080" } });
@@ -108,7 +115,7 @@ describe("data sets of images", () => {
       change(at(name));
       return at(name);
     };
-    const cases: Record<string, [() => string, RegExp]> = {
+    const cases: Record<string, [() => string, RegExp, number?]> = {
       "a folder that is not there": [() => at("nowhere"), /nowhere: no such folder/],
       "a folder without a data set": [
         () => changed("cifar100", "other", (path) => rmSync(join(path, "train.bin"))),
@@ -139,6 +146,16 @@ describe("data sets of images", () => {
           }),
         /train\.c10j: it ends within image 1 of 2/,
       ],
+      "images that are resized to less than their size": [
+        () => at("folders"),
+        /folders: images resized to 6 pixels have no 8x8 to cut out; give a larger --resize/,
+        6,
+      ],
+      "a size to resize to where images have one": [
+        () => at("cifar10"),
+        /cifar10: --resize is for images of class folders, and cifar10 has none/,
+        12,
+      ],
       "no classes": [
         () =>
           changed("folders", "none", (path) =>
@@ -166,9 +183,9 @@ describe("data sets of images", () => {
         /train: 2 of 120 images do not decode, more than 1 %; the first is \S*ant\/0\.png: \w+/,
       ],
     };
-    for (const [name, [path, message]] of Object.entries(cases)) {
+    for (const [name, [path, message, resize]] of Object.entries(cases)) {
       it(name, async () => {
-        expect(await refusal(readImages(path(), { size: 8 }))).to.match(message);
+        expect(await refusal(readImages(path(), { size: 8, resize }))).to.match(message);
       });
     }
   });
