@@ -199,7 +199,7 @@ describe("models that cannot be trained", () => {
       ["patch", training, "-o", out],
       ["check", training],
     ]) {
-      const { code, stdout, stderr } = await curvsam([...args]);
+      const { code, stdout, stderr } = await curvsamHere([...args]);
       expect(stderr).to.match(
         /^curvsam: [^\n]+training_model\.onnx: a training model of ONNX Runtime, whose --checkpoint is missing[^\n]+\n$/,
       );
