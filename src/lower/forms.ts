@@ -1,6 +1,6 @@
 import type { Pass } from "../passes/pass.js";
 import { branchOnScalars } from "./choices.js";
-import { multiplyFewPositions, turnTransposedConvolutions } from "./convolutions.js";
+import { joinImages, turnTransposedConvolutions } from "./convolutions.js";
 import { shareGelus } from "./gelu.js";
 import { dropKeepers } from "./keepers.js";
 import { shareNormalizations } from "./norms.js";
@@ -21,13 +21,13 @@ export const cpuForms: readonly Form[] = [
   { name: "gelu", does: "a GELU takes the error function that its derivatives compute anyway", apply: shareGelus },
   { name: "norms", does: "layer norms hand their mean and deviation to their derivatives", apply: shareNormalizations },
   {
-    name: "positions",
-    does: "the gradient of a convolution's kernel is a matrix product for each of its elements",
-    apply: multiplyFewPositions,
+    name: "joined images",
+    does: "convolutions of small images, and those that are gradients of kernels, are one of all images side by side",
+    apply: joinImages,
   },
   {
     name: "turned kernels",
-    does: "transposed convolutions without strides, of small kernels, are convolutions",
+    does: "transposed convolutions without strides, of small kernels or images, are convolutions",
     apply: turnTransposedConvolutions,
   },
   { name: "products", does: "matrix products read their operands transposed (FusedMatMul)", apply: fuseTransposes },

@@ -36,6 +36,16 @@ export const rule: OpRule<"Conv"> = {
     },
     { name: "depthwise", inputs: [{ shape: [2, 3, 4, 4] }, { shape: [3, 1, 2, 2] }], attributes: { group: int(3) } },
     { name: "one by one", inputs: [{ shape: [2, 3, 2, 2] }, { shape: [2, 3, 1, 1] }] },
+    {
+      name: "one by one, strided",
+      inputs: [{ shape: [2, 3, 4, 5] }, { shape: [2, 3, 1, 1] }],
+      attributes: { strides: ints([2, 3]) },
+    },
+    {
+      name: "strided without padding: the last pixels are not read",
+      inputs: [{ shape: [2, 2, 6, 4] }, { shape: [3, 2, 3, 1] }],
+      attributes: { strides: ints([2, 2]) },
+    },
     ...["SAME_UPPER", "SAME_LOWER", "VALID"].map((auto) => ({
       name: auto,
       inputs: [{ shape: [1, 2, 5, 4] }, { shape: [2, 2, 2, 3] }],

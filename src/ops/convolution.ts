@@ -132,22 +132,51 @@ function cut(b: e.B, whole: e.V, from: number[] | e.V, like: e.V): e.V {
  * The adjoint of a convolution in its kernel: the input convolved with the cotangent, batch and channels exchanged, strides
  * and dilations too. `w` gives the shape: [filters, channels a group, …].
  */
-export function kernelCotangent(b: e.B, input: e.V, dy: e.V, w: e.V, g: Geometry): e.V {
-  const { x, pads } = padded(b, input, g);
+export function kernelCotangent(b: e.B, input: e.V, dy: e.V, w: e.V, given: Geometry): e.V {
+  const read = whatIsRead(b, input, dy, w, given);
+  const g = read?.g ?? given;
+  const { x, pads } = padded(b, read?.x ?? input, g);
   const filters = e.transpose(b, dy, channelsFirst(dy));
+  const sizes = read ? spatial(w) : spatial(w).map(() => freshDim());
   const result = b.op(
     "Conv",
     [groupedChannels(b, x, g.group), filters],
     { strides: ints(g.dilations), dilations: ints(g.strides), group: int(g.group), pads: ints(pads) },
-    { types: [tensorType(dy.dtype, [w.dims[1] ?? 1, w.dims[0] ?? 1, ...spatial(w).map(() => freshDim())])] },
+    { types: [tensorType(dy.dtype, [w.dims[1] ?? 1, w.dims[0] ?? 1, ...sizes])] },
   );
   const whole = e.transpose(b, result, channelsFirst(result));
+  if (read) return whole;
   return cut(
     b,
     whole,
     spatial(w).map(() => 0),
     w,
   );
+}
+
+/**
+ * The input without what no window reads at its end, so that the cotangent lies at as many positions as the kernel has
+ * elements; null where sizes are not known. Of what a kernel of one element steps over nothing is left.
+ */
+function whatIsRead(b: e.B, x: e.V, dy: e.V, w: e.V, g: Geometry): { x: e.V; g: Geometry } | null {
+  const [size, out, kernel] = [spatial(x), spatial(dy), spatial(w)];
+  const { before, after, strides, dilations } = g;
+  if (!Array.isArray(before) || !Array.isArray(after)) return null;
+  if (!isStatic(size) || !isStatic(out) || !isStatic(kernel)) return null;
+  const at = (values: readonly number[], i: number): number => values[i] ?? 0;
+  const pads = size.map((n, i) => {
+    const reached = (at(out, i) - 1) * at(strides, i) + (at(kernel, i) - 1) * at(dilations, i) + 1;
+    return reached - n - at(before, i);
+  });
+  if (pads.every((p) => p >= 0)) return { x, g: { ...g, after: pads } };
+  const [none, ones] = [size.map(() => 0), size.map(() => 1)];
+  const ends = size.map((n, i) => n + Math.min(0, at(pads, i)));
+  const isPoint = kernel.every((k) => k === 1) && before.every((p) => p === 0) && pads.every((p) => p <= 0);
+  const bounds = [none, ends, size.map((_, i) => i + 2), ...(isPoint ? [strides] : [])];
+  const type = tensorType(x.dtype, [...x.dims.slice(0, 2), ...(isPoint ? out : ends)]);
+  const read = b.op("Slice", [x, ...bounds.map((v) => b.int64s(v))], {}, { types: [type] });
+  const rest = pads.map((p) => Math.max(0, p));
+  return { x: read, g: isPoint ? { ...g, strides: ones, dilations: ones, after: none } : { ...g, after: rest } };
 }
 
 /** [batch, group·c, …] as [c, group·batch, …]: channels become the batch, group by group. */

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { Graph, Node, Value, int, ints, newModel, tensorType, type Attributes } from "../../src/ir/graph.js";
-import { multiplyFewPositions, turnTransposedConvolutions } from "../../src/lower/convolutions.js";
+import { joinImages, turnTransposedConvolutions } from "../../src/lower/convolutions.js";
 import { serializeModel } from "../../src/serde/index.js";
 import { Rng } from "../../src/util/rng.js";
 import { sizeOf } from "../../src/util/shape.js";
@@ -12,15 +12,18 @@ interface Case {
   x: number[];
   w: number[];
   attributes?: Attributes;
+  /** The batch is on the second axis: it is what the products sum over. */
+  isKernelGradient?: boolean;
 }
 
-/** `op` of x, whose first two dimensions are dynamic, and w. */
-function convolution(op: string, { x, w, attributes = {} }: Case): Graph {
+/** `op` of x and w: of a dynamic number of images, or of channels that are dynamic. */
+function convolution(op: string, { x, w, attributes = {}, isKernelGradient = false }: Case): Graph {
   const graph = new Graph("convolution");
-  const channels = op === "Conv" ? "channels" : (w[0] ?? 0);
+  const images = isKernelGradient ? [x[0] ?? 0, "rows"] : ["rows", x[1] ?? 0];
+  const kernel = isKernelGradient ? [w[0] ?? 0, "rows"] : w.slice(0, 2);
   const inputs = [
-    new Value("x", tensorType("float32", ["rows", channels, ...x.slice(2)])),
-    new Value("w", tensorType("float32", [w[0] ?? 0, op === "Conv" ? "channels" : (w[1] ?? 0), ...w.slice(2)])),
+    new Value("x", tensorType("float32", [...images, ...x.slice(2)])),
+    new Value("w", tensorType("float32", [...kernel, ...w.slice(2)])),
   ];
   const output = new Value("y", tensorType("float32", null));
   graph.inputs.push(...inputs);
@@ -56,23 +59,73 @@ async function same(op: string, form: (graph: Graph) => { modified: boolean }, c
 }
 
 describe("convolutions of the CPU provider", () => {
-  const few: Case[] = [
-    { name: "a kernel's gradient", x: [3, 4, 6, 6], w: [5, 4, 6, 6], attributes: { pads: ints([1, 1, 1, 1]) } },
-    { name: "with strides", x: [3, 4, 5, 7], w: [5, 4, 3, 3], attributes: { strides: ints([1, 2]) } },
+  const joined: Case[] = [
+    { name: "padded", x: [3, 4, 5, 6], w: [5, 4, 3, 3], attributes: { pads: ints([1, 1, 1, 1]) } },
     {
-      name: "of a strided convolution: the kernel is dilated",
-      x: [2, 3, 8, 8],
-      w: [4, 3, 4, 4],
-      attributes: { dilations: ints([2, 2]), pads: ints([1, 0, 0, 1]) },
+      name: "unevenly padded, dilated, with strides",
+      x: [3, 4, 8, 9],
+      w: [5, 4, 3, 2],
+      attributes: { pads: ints([0, 1, 2, 1]), strides: ints([1, 2]), dilations: ints([2, 1]) },
     },
-    { name: "of one by one", x: [3, 4, 5, 5], w: [2, 4, 5, 5] },
-    { name: "on one axis", x: [2, 3, 9], w: [4, 3, 8], attributes: { pads: ints([1, 2]) } },
-    { name: "on three axes", x: [2, 2, 3, 4, 3], w: [2, 2, 3, 3, 2] },
+    { name: "on one axis", x: [2, 3, 9], w: [4, 3, 2], attributes: { pads: ints([1, 2]) } },
+    ...[
+      { name: "a kernel's gradient", x: [4, 3, 6, 6], w: [5, 3, 6, 6], attributes: { pads: ints([1, 1, 1, 1]) } },
+      {
+        name: "that of a kernel with strides",
+        x: [4, 3, 8, 8],
+        w: [5, 3, 4, 4],
+        attributes: { dilations: ints([2, 2]), pads: ints([1, 1, 0, 0]) },
+      },
+      { name: "that of a dilated kernel", x: [4, 3, 7, 7], w: [5, 3, 3, 3], attributes: { strides: ints([2, 2]) } },
+      { name: "that of a kernel on three axes", x: [2, 2, 3, 4, 3], w: [3, 2, 2, 3, 2] },
+    ].map((c) => ({ ...c, isKernelGradient: true })),
   ];
-  for (const c of few) {
-    it(`multiplies matrices where the kernel lies at few positions: ${c.name}`, async () => {
-      const ops = await same("Conv", multiplyFewPositions, c);
+  for (const c of joined) {
+    it(`joins images: ${c.name}`, async () => {
+      const ops = await same("Conv", joinImages, c);
+      expect(ops).to.include.members(["Transpose", "Conv"]);
+    });
+  }
+
+  const whole: Case[] = [
+    { name: "whole", x: [3, 4, 5, 5], w: [2, 4, 5, 5] },
+    { name: "padded", x: [3, 4, 4, 4], w: [2, 4, 5, 5], attributes: { pads: ints([1, 0, 0, 1]) } },
+    {
+      name: "in part, dilated",
+      x: [3, 4, 6, 6],
+      w: [2, 4, 2, 3],
+      attributes: { strides: ints([4, 2]), dilations: ints([4, 2]) },
+    },
+  ];
+  for (const c of whole) {
+    it(`multiplies matrices where the kernel lies at one position: ${c.name}`, async () => {
+      const ops = await same("Conv", joinImages, c);
       expect(ops).to.include("FusedMatMul").and.not.include("Conv");
+    });
+  }
+
+  for (const [size, ops] of [
+    [6, ["Transpose", "Reshape", "Conv", "Reshape", "Reshape", "Split"]],
+    [8, ["Reshape", "Reshape", "FusedMatMul", "Reshape"]],
+  ] as const) {
+    it(`gives the gradient of a kernel of ${9 - size} positions a side with its filters first`, async () => {
+      const c = { name: "", x: [4, 3, 8, 8], w: [5, 3, size, size], isKernelGradient: true };
+      const exchanged = (): Graph => {
+        const graph = convolution("Conv", c);
+        const y = graph.outputs[0]!;
+        const output = new Value("exchanged", tensorType("float32", null));
+        graph.nodes.push(new Node("Transpose", [y], [output], { perm: ints([1, 0, 2, 3]) }, {}, "", "exchange"));
+        y.name = "gradient";
+        output.name = "y";
+        graph.outputs = [output];
+        return graph;
+      };
+      const graph = exchanged();
+      expect(joinImages(graph).modified).to.equal(true);
+      expect(graph.nodes.map((n) => n.op).slice(0, ops.length)).to.deep.equal(ops);
+      const [before, after] = [await run(exchanged(), c), await run(graph, c)];
+      expect(after.dims).to.deep.equal(before.dims);
+      expect(relativeError(after.data as Float32Array, before.data as Float32Array)).to.be.below(1e-5);
     });
   }
 
@@ -85,9 +138,11 @@ describe("convolutions of the CPU provider", () => {
       attributes: { pads: ints([0, 1, 2, 4]), dilations: ints([2, 2]) },
     },
     { name: "on one axis", x: [2, 3, 7], w: [3, 2, 4] },
+    { name: "large images", x: [2, 3, 17, 16], w: [3, 2, 2, 3], attributes: { pads: ints([0, 1, 1, 2]) } },
+    { name: "on three axes", x: [2, 2, 3, 4, 2], w: [2, 2, 2, 3, 2] },
   ];
   for (const c of turned) {
-    it(`turns the kernel of a transposed convolution: ${c.name}`, async () => {
+    it(`turns the kernel of a transposed convolution, or the images: ${c.name}`, async () => {
       const ops = await same("ConvTranspose", turnTransposedConvolutions, c);
       expect(ops).to.include("Conv").and.not.include("ConvTranspose");
     });
@@ -96,14 +151,15 @@ describe("convolutions of the CPU provider", () => {
   it("leaves alone what these forms do not fit", () => {
     const left = (op: string, form: (graph: Graph) => { modified: boolean }, c: Omit<Case, "name">) =>
       expect(form(convolution(op, { name: "", ...c })).modified).to.equal(false);
-    left("Conv", multiplyFewPositions, { x: [2, 3, 9, 9], w: [4, 3, 3, 3] });
-    left("Conv", multiplyFewPositions, { x: [2, 4, 4, 4], w: [4, 2, 4, 4], attributes: { group: int(2) } });
-    const transposed = (w: number[], attributes: Attributes) =>
-      left("ConvTranspose", turnTransposedConvolutions, { x: [2, w[0] ?? 0, 6, 6], w, attributes });
-    transposed([3, 4, 3, 3], { strides: ints([2, 2]) });
-    transposed([3, 4, 3, 3], { pads: ints([3, 3, 3, 3]) });
-    transposed([3, 4, 1, 1], {});
-    transposed([256, 256, 3, 3], {});
-    transposed([4, 2, 3, 3], { group: int(2) });
+    left("Conv", joinImages, { x: [2, 3, 18, 18], w: [4, 3, 3, 3] });
+    left("Conv", joinImages, { x: [2, 3, 4, 4], w: [4, 3, 1, 1] });
+    left("Conv", joinImages, { x: [2, 4, 4, 4], w: [4, 2, 3, 3], attributes: { group: int(2) } });
+    const transposed = (size: number, w: number[], attributes: Attributes) =>
+      left("ConvTranspose", turnTransposedConvolutions, { x: [2, w[0] ?? 0, size, size], w, attributes });
+    transposed(6, [3, 4, 3, 3], { strides: ints([2, 2]) });
+    transposed(6, [3, 4, 3, 3], { pads: ints([3, 3, 3, 3]) });
+    transposed(6, [3, 4, 1, 1], {});
+    transposed(16, [256, 256, 3, 3], {});
+    transposed(6, [4, 2, 3, 3], { group: int(2) });
   });
 });
