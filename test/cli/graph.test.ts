@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { stringify } from "yaml";
 import { curvsam, type CliResult } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
@@ -71,6 +72,27 @@ describe("curvsam graph", function () {
     expect(rest.code, rest.stderr).to.equal(0);
     const weights = (run: string): Buffer => readFileSync(join(run, "weights.safetensors"));
     expect(weights(halves).equals(weights(once))).to.equal(true);
+  });
+
+  it("is run by a sweep, whose results hold the test at the end", async () => {
+    const options = { data: cora, epochs: 4, "eval-every": 2, metric: "acc", "sharpness-every": 4 };
+    const base = { package: at("gcn"), ...options };
+    const file = { program: "graph", results: at("sweep.jsonl"), metric: "test_acc", base, seeds: [3] };
+    const sweep = await curvsam(["sweep", folder.write("sweep.yaml", stringify(file)), "--threads", "1"]);
+    expect(sweep.code, sweep.stderr).to.equal(0);
+    const { metrics } = JSON.parse(readFileSync(at("sweep.jsonl"), "utf8")) as { metrics: Record<string, number> };
+    const flags = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+    const own = ["--seed=3", "--threads=1", "--json", `--output=${at("alone")}`];
+    const alone = await curvsam(["graph", at("gcn"), ...flags, ...own]);
+    const { evaluation, test } = JSON.parse(alone.stdout) as Record<
+      "evaluation" | "test",
+      { loss: number; metrics: { acc: number } }
+    >;
+    expect(metrics).to.include({
+      ...{ loss: evaluation.loss, acc: evaluation.metrics.acc },
+      ...{ test_loss: test.loss, test_acc: test.metrics.acc },
+    });
+    expect(metrics["sharpness/largest_eigenvalue"]).to.be.above(0);
   });
 
   const refusals: Record<string, [string[], number, RegExp]> = {

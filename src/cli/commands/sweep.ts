@@ -3,13 +3,14 @@ import type { CommandBuilder } from "../context.js";
 import { integer } from "../parse.js";
 import type { SweepFlags } from "../sweep/sweep.js";
 import { command as glue } from "./glue.js";
+import { command as graph } from "./graph.js";
 import { command as train } from "./train.js";
 import { command as vision } from "./vision.js";
 
 const help = `
 The file says what to run, over what, and what counts:
 
-  program: glue                  # or train; base's keys are its options
+  program: glue                  # or graph, train, vision; base's keys are its options
   base: {task_name: cola, model: minilm-2.onnx, tokenizer: tokenizer.json, data_dir: glue, do_train: true, do_eval: true}
   grid:                          # every combination; a list of grids searches each
     - {optimizer: [none], learning_rate: [2e-5, 5e-5]}
@@ -38,7 +39,7 @@ function seconds(text: string): number {
 export const command: CommandBuilder = (context) =>
   new Command("sweep")
     .helpGroup("Tasks:")
-    .summary("run glue, train or vision over a grid or random draws of their options")
+    .summary("run glue, graph, train or vision over a grid or random draws of their options")
     .description("Runs a program over options and seeds, several processes at a time; can be stopped and gone on with.")
     .argument("<file>", "the YAML file of the sweep")
     .option("--jobs <n>", "processes at a time", integer({ min: 1 }), 1)
@@ -53,5 +54,5 @@ export const command: CommandBuilder = (context) =>
     .addHelpText("after", help)
     .action(async (file: string, flags: SweepFlags) => {
       const { runSweep } = await import("../sweep/sweep.js");
-      await runSweep(context, file, flags, (name) => ({ glue, train, vision })[name](context));
+      await runSweep(context, file, flags, (name) => ({ glue, graph, train, vision })[name](context));
     });

@@ -32,7 +32,7 @@ const distribution = z.union(
 export type Distribution = z.output<typeof distribution>;
 
 /** The commands that a sweep can run. */
-const programs = ["glue", "train", "vision"] as const;
+const programs = ["glue", "graph", "train", "vision"] as const;
 export type SweepProgram = (typeof programs)[number];
 
 const schema = z.strictObject({

@@ -10,14 +10,16 @@ import { argumentsOf, type SweepRun } from "./runs.js";
 
 const main = fileURLToPath(new URL("../main.js", import.meta.url));
 
-/** How a run's process ended; `interrupted` ones go on later. */
-export type Outcome = { kind: "finished" } | { kind: "interrupted" } | { kind: "failed" | "killed"; message: string };
+/** How a run's process ended, and the JSON document that it printed; `interrupted` ones go on later. */
+export type Outcome =
+  { kind: "finished"; printed: string } | { kind: "interrupted" } | { kind: "failed" | "killed"; message: string };
 
 /** A run of a sweep in a process of its own, with a fixed number of threads. */
 export class RunProcess {
   readonly started = Date.now();
   readonly ended: Promise<Outcome>;
   private readonly child: ChildProcess;
+  private stdout = "";
   private stderr = "";
 
   constructor(
@@ -30,7 +32,7 @@ export class RunProcess {
     this.child = fork(main, args, { silent: true, detached: true, execArgv: [] });
     const kill = (): void => void this.child.kill("SIGKILL");
     process.once("exit", kill);
-    this.child.stdout?.resume();
+    this.child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
     this.child.stderr
       ?.setEncoding("utf8")
       .on("data", (text: string) => (this.stderr = (this.stderr + text).slice(-4096)));
@@ -49,7 +51,7 @@ export class RunProcess {
   }
 
   private outcome(code: number | null, signal: string | null): Outcome {
-    if (code === exitCodes.success) return { kind: "finished" };
+    if (code === exitCodes.success) return { kind: "finished", printed: this.stdout };
     if (code === exitCodes.interrupted) return { kind: "interrupted" };
     if (code === null) return { kind: "killed", message: `its process was ended by ${signal ?? "a signal"}` };
     const last = this.stderr.trimEnd().split("\n").at(-1) ?? "";

@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { manifestFile, readManifest } from "../../format/manifest.js";
-import { readRunLog } from "../../report/run_log.js";
+import { readRunLog, type RunLog } from "../../report/run_log.js";
 import { check, UserError } from "../../util/assert.js";
 import { makeFolder, onFile, writeFileAtomically } from "../../util/files.js";
 import type { SweepFile } from "./file.js";
@@ -96,21 +96,27 @@ export function writeOwnResult(run: SweepRun, result: SweepResult): void {
   writeFileAtomically(ownFile(run), `${JSON.stringify(result)}\n`);
 }
 
-/** The result of a run that ended, from the files that it left; `error` where it failed. */
-export function resultOf(file: SweepFile, run: SweepRun, threads: number, error: string | null): SweepResult {
+type Found = Pick<SweepResult, "metrics" | "steps" | "seconds" | "gradients" | "error">;
+
+/** The result of a run that succeeded, from the files that it left and the JSON document that it printed. */
+export const resultOf = (file: SweepFile, run: SweepRun, threads: number, printed: string): SweepResult =>
+  lineOf(file, run, threads, measured(file, run, printed));
+
+/** The result of a run that failed: why. */
+export const failureOf = (file: SweepFile, run: SweepRun, threads: number, error: string): SweepResult =>
+  lineOf(file, run, threads, { metrics: {}, steps: 0, seconds: null, gradients: null, error });
+
+function lineOf({ program }: SweepFile, run: SweepRun, threads: number, { error, ...found }: Found): SweepResult {
   const { config, parameters, seed, options } = run;
-  const found = error === null ? measured(file, run) : { metrics: {}, steps: 0, seconds: null, gradients: null };
-  return { config, program: file.program, parameters, seed, ...found, threads, options, error };
+  return { config, program, parameters, seed, ...found, threads, options, error };
 }
 
-function measured(file: SweepFile, run: SweepRun): Pick<SweepResult, "metrics" | "steps" | "seconds" | "gradients"> {
+function measured(file: SweepFile, run: SweepRun, printed: string): Found {
   const logFile = join(run.folder, "log.jsonl");
   const log = existsSync(logFile) ? readRunLog(logFile) : null;
-  const last = Object.fromEntries(
-    [...(log?.evaluations ?? [])].map(([name, track]) => [name, track.at(-1)?.[1] ?? null]),
-  );
-  const metrics = file.program === "glue" ? glueMetrics(run.folder) : last;
-  if (!log) return { metrics, steps: 0, seconds: null, gradients: null };
+  const last = { ...lastOf(log?.evaluations), ...lastOf(log?.sharpness, "sharpness/") };
+  const metrics = file.program === "glue" ? glueMetrics(run.folder) : { ...last, ...testMetrics(printed) };
+  if (!log) return { metrics, steps: 0, seconds: null, gradients: null, error: null };
   const made = join(run.folder, "package");
   const given = String(run.options["package"] ?? run.options["model"] ?? "");
   const manifest = [made, given].find((folder) => existsSync(join(folder, manifestFile)));
@@ -118,7 +124,21 @@ function measured(file: SweepFile, run: SweepRun): Pick<SweepResult, "metrics" |
     manifest === undefined
       ? null
       : [...log.variants].reduce((sum, [variant, n]) => sum + n * gradientsOfStep(readManifest(manifest), variant), 0);
-  return { metrics, steps: log.lastStep, seconds: log.seconds, gradients };
+  return { metrics, steps: log.lastStep, seconds: log.seconds, gradients, error: null };
+}
+
+/** The last value of each track. */
+const lastOf = (tracks: RunLog["evaluations"] = new Map(), prefix = ""): SweepResult["metrics"] =>
+  Object.fromEntries([...tracks].map(([name, track]) => [`${prefix}${name}`, track.at(-1)?.[1] ?? null]));
+
+const printedSchema = z.object({ test: z.object({ loss: z.number().nullable(), metrics: numbers }) });
+
+/** What a run that ends with a test, of its best checkpoint, printed of it: `test_loss` and so on. */
+function testMetrics(printed: string): SweepResult["metrics"] {
+  const result = printedSchema.safeParse(JSON.parse(printed));
+  if (!result.success) return {};
+  const { loss, metrics } = result.data.test;
+  return Object.fromEntries(Object.entries({ loss, ...metrics }).map(([name, value]) => [`test_${name}`, value]));
 }
 
 /** What `all_results.json` says. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { onFile } from "../../util/files.js";
 import type { SweepFile } from "./file.js";
 import { RunProcess, workerOf } from "./process.js";
-import { resultOf, type SweepResult } from "./results.js";
+import { failureOf, resultOf, type SweepResult } from "./results.js";
 import type { SweepRun } from "./runs.js";
 
 export interface RunnerOptions {
@@ -75,9 +75,11 @@ export class Runner {
     }
     // What fails while a sweep is being stopped may have failed for that.
     if (outcome.kind === "failed" && this.ending !== "done") return onLost(run, outcome.message);
-    const error = outcome.kind === "failed" ? outcome.message : null;
-    const result = resultOf(this.file, run, threads, error);
-    if (error === null && this.file.keep === "log") removeWeights(run.folder);
+    const result =
+      outcome.kind === "finished"
+        ? resultOf(this.file, run, threads, outcome.printed)
+        : failureOf(this.file, run, threads, outcome.message);
+    if (result.error === null && this.file.keep === "log") removeWeights(run.folder);
     onResult(run, result);
   }
 }

@@ -64,7 +64,7 @@ function checkOption(path: string, name: string, program: Command): void {
   check(why === undefined, `${path}: "${option}" is not for the file to set: ${why ?? ""}`);
   const known = [
     ...program.options.flatMap(({ long }) => (long === undefined ? [] : [long.slice(2)])),
-    ...(program.name() === "train" ? ["package"] : []),
+    ...(program.registeredArguments.some((argument) => argument.name() === "package") ? ["package"] : []),
   ].filter((each) => !Object.hasOwn(reserved, each));
   check(known.includes(option), () => {
     const near = didYouMean(option, known) || `; curvsam ${program.name()} --help lists them`;
