@@ -1,57 +1,54 @@
 import type { Node } from "../ir/graph.js";
+import { composite } from "./composite.js";
 import * as e from "./emit.js";
 import type { OpRule } from "./rule.js";
 import { constantScalar } from "./shapes.js";
 import { like } from "./types.js";
 
-interface Regions {
-  below: e.V | null;
-  above: e.V | null;
-}
+/** The node's bounds, from below and from above; one that it does not have is left out. */
+const boundsOf = (node: Node): readonly [e.V | null, e.V | null] => [node.inputs[1] ?? null, node.inputs[2] ?? null];
 
-/** Where the bounds, rather than x, are the output; the upper one everywhere where it lies below the lower one. */
-function regions(b: e.B, node: Node): Regions {
+const areConstant = (b: e.B, node: Node): boolean =>
+  boundsOf(node).every((bound) => !bound || constantScalar(b, bound) !== undefined);
+
+/** `d` where x lies between constant bounds, and 0 at them. */
+function inside(b: e.B, node: Node, d: e.V): e.V {
   const x = node.input(0);
-  const [low, high] = [node.inputs[1], node.inputs[2]];
-  const below = low ? e.less(b, x, low) : null;
-  const above = high ? e.greater(b, x, high) : null;
-  const [from, to] = [constantScalar(b, low), constantScalar(b, high)];
-  if (!low || !high || !below || !above || (from !== undefined && to !== undefined && from <= to))
-    return { below, above };
-  const crossed = e.greater(b, low, high);
-  return { below: e.and(b, below, e.not(b, crossed)), above: e.or(b, above, crossed) };
-}
-
-const only = (b: e.B, where: e.V | null, d: e.V): e.V | null => where && e.where(b, where, d, e.scalarLike(b, 0, d));
-
-/** `d` where x lies between the bounds or at one. */
-function inside(b: e.B, { below, above }: Regions, d: e.V): e.V {
+  const [low, high] = boundsOf(node);
+  const [below, above] = [low && e.lessOrEqual(b, x, low), high && e.greaterOrEqual(b, x, high)];
   const outside = below && above ? e.or(b, below, above) : (below ?? above);
   return outside ? e.where(b, outside, e.scalarLike(b, 0, d), d) : d;
 }
 
-/** y = min(max(x, low), high); at the bounds the derivative is that of x, as in PyTorch's clamp. */
+/** In terms of Max and Min, which tell what of y comes from x and what from a bound. */
+const computed = composite({
+  op: "Clip",
+  since: 13,
+  decompose: (b, node) => {
+    const [low, high] = boundsOf(node);
+    const raised = low ? e.max(b, node.input(0), low) : node.input(0);
+    return [high ? e.min(b, raised, high) : raised];
+  },
+  samples: [],
+});
+
+/**
+ * y = min(max(x, low), high). At constant bounds the derivative is 0, as it is of PyTorch's clamp, relu6 and hardtanh; bounds
+ * that are computed share it with x, as tensors do in clamp.
+ */
 export const rule: OpRule<"Clip"> = {
   op: "Clip",
   since: 13,
-  vjp: ({ b }, node, [dy], need) => {
+  vjp: (c, node, cotangents, need) => {
+    const [dy] = cotangents;
     if (!dy) return [null, null, null];
-    const r = regions(b, node);
-    return [
-      need[0] ? inside(b, r, dy) : null,
-      need[1] ? only(b, r.below, dy) : null,
-      need[2] ? only(b, r.above, dy) : null,
-    ];
+    if (areConstant(c.b, node)) return [inside(c.b, node, dy), null, null];
+    return computed.vjp(c, node, cotangents, need);
   },
-  jvp: ({ b }, node, [dx, dlow, dhigh]) => {
-    const r = regions(b, node);
-    const terms = [
-      dx ? inside(b, r, dx) : null,
-      dlow ? only(b, r.below, dlow) : null,
-      dhigh ? only(b, r.above, dhigh) : null,
-    ];
-    const there = terms.filter((t) => t !== null);
-    return [there.length > 0 ? there.reduce((p, q) => e.add(b, p, q)) : null];
+  jvp: (c, node, tangents) => {
+    const [dx] = tangents;
+    if (areConstant(c.b, node)) return [dx ? inside(c.b, node, dx) : null];
+    return computed.jvp(c, node, tangents);
   },
   infer: like(),
   samples: [
@@ -68,6 +65,14 @@ export const rule: OpRule<"Clip"> = {
         { shape: [2, 3], range: [-2, 2] },
         { shape: [], values: [1] },
         { shape: [], values: [-1] },
+      ],
+    },
+    {
+      name: "constant bounds",
+      inputs: [
+        { shape: [2, 3], range: [-2, 2], avoid: { points: [-1, 1], distance: 0.2 } },
+        { shape: [], values: [-1], constant: true },
+        { shape: [], values: [1], constant: true },
       ],
     },
     {

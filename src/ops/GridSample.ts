@@ -30,24 +30,23 @@ function inPixels(b: e.B, node: Node, pixels: Pixels, axis: number, at: e.V): e.
   return e.add(b, e.mul(b, e.scale(b, e.shift(b, at, 1), 0.5), length), low);
 }
 
-/** Only what lies beyond the bounds is brought in: to the last pixel, or by mirroring. */
-function broughtIn(b: e.B, node: Node, pixels: Pixels, axis: number, at: e.V): e.V {
-  const mode = node.string("padding_mode", "zeros");
-  if (mode === "reflection") return reflected(b, node, pixels, axis, at);
-  if (mode !== "border") return at;
-  const { low, length } = bounds(b, node, pixels, axis, at);
-  const beyond = e.or(b, e.less(b, at, low), e.greater(b, at, e.add(b, low, length)));
+/** `at` between the centres of the first and the last pixel, at both of which it has no derivative, as in PyTorch. */
+function clamped(b: e.B, pixels: Pixels, axis: number, at: e.V): e.V {
+  const zero = e.scalarLike(b, 0, at);
   const last = e.shift(b, sizeLike(b, pixels, axis, at), -1);
-  return e.where(b, beyond, e.min(b, e.max(b, at, e.scalarLike(b, 0, at)), last), at);
+  const below = e.where(b, e.lessOrEqual(b, at, zero), zero, at);
+  return e.where(b, e.greaterOrEqual(b, at, last), last, below);
 }
 
 function tapsOf(b: e.B, node: Node, pixels: Pixels, axis: number, coordinate: e.V): readonly Tap[] {
   const at = inPixels(b, node, pixels, axis, coordinate);
   const mode = node.string("mode", "linear");
   const rounded = mode === "nearest" ? b.op("Round", [at]) : at;
-  const within = broughtIn(b, node, pixels, axis, rounded);
+  const padding = node.string("padding_mode", "zeros");
+  const within = padding === "reflection" ? reflected(b, node, pixels, axis, rounded) : rounded;
   if (mode === "nearest") return [{ at: within, weight: null }];
-  return mode === "cubic" ? cubicTaps(b, within, -0.75) : linearTaps(b, within);
+  if (mode === "cubic") return cubicTaps(b, within, -0.75);
+  return linearTaps(b, padding === "zeros" ? within : clamped(b, pixels, axis, within));
 }
 
 /**
@@ -82,6 +81,7 @@ export const rule: OpRule<"GridSample"> = composite({
   samples: [
     ...samples("linear", ["zeros", "border", "reflection"]),
     ...samples("nearest", ["border", "reflection"]),
+    ...samples("cubic", ["zeros", "border", "reflection"]),
     {
       name: "volume",
       inputs: [{ shape: [1, 1, 2, 3, 2] }, { shape: [1, 1, 1, 2, 3], range: [-1.2, 1.2] }],

@@ -1,11 +1,11 @@
 import type { Value } from "../ir/graph.js";
-import type { Decompose, LoweredRule, OpRule } from "./rule.js";
+import type { Decompose, JvpRule, LoweredRule, OpRule, VjpRule } from "./rule.js";
 import { operandsOf } from "./wiring.js";
 
 /** The rule of an operator that is given in terms of others: both modes pass through these. */
 export const composite = <O extends string>(
   rule: Omit<OpRule<O>, "vjp" | "jvp"> & { decompose: Decompose },
-): LoweredRule<O> => ({
+): LoweredRule<O> & { vjp: VjpRule; jvp: JvpRule } => ({
   ...rule,
   vjp: (c, node, cotangents, need) => {
     const outputs: Value[] = [];

@@ -1,7 +1,7 @@
 import type { Node } from "../ir/graph.js";
 import * as e from "./emit.js";
 import { reduceAlike, reduced, reductionSamples, withReducedAxes } from "./reduction.js";
-import type { OpRule, SampleInput } from "./rule.js";
+import type { OpRule, Sample, SampleInput } from "./rule.js";
 
 /** ∂y/∂x element by element, in the shape of x; `y` has the reduced axes kept as 1. */
 export type Slope = (b: e.B, x: e.V, y: e.V, node: Node) => e.V;
@@ -12,6 +12,7 @@ export function slopeReduction<O extends string>(
   since: number,
   slope: Slope,
   input: Partial<SampleInput> = {},
+  samples: readonly Sample[] = [],
 ): OpRule<O> {
   const at = (b: e.B, node: Node): e.V => slope(b, node.input(0), withReducedAxes(b, node, node.output()), node);
   return {
@@ -20,6 +21,6 @@ export function slopeReduction<O extends string>(
     vjp: ({ b }, node, [dy]) => [dy ? e.mul(b, at(b, node), withReducedAxes(b, node, dy)) : null, null],
     jvp: ({ b }, node, [dx]) => [dx ? reduceAlike(b, node, e.mul(b, at(b, node), dx)) : null],
     infer: reduced,
-    samples: reductionSamples(input),
+    samples: [...reductionSamples(input), ...samples],
   };
 }

@@ -147,6 +147,128 @@ const forms: Partial<Record<OpName, Sample[]>> = {
       ],
     },
   ],
+  ConvTranspose: [
+    {
+      name: "three axes, groups, dilated, strided",
+      inputs: [x(1, 2, 2, 1, 2), x(2, 1, 2, 1, 2), x(2)],
+      attributes: {
+        group: int(2),
+        dilations: ints([2, 1, 1]),
+        strides: ints([1, 2, 2]),
+        pads: ints([1, 0, 0, 0, 0, 1]),
+      },
+    },
+    {
+      name: "SAME_LOWER",
+      inputs: [x(1, 2, 3), x(2, 2, 3)],
+      attributes: { auto_pad: string("SAME_LOWER"), kernel_shape: ints([3]), strides: ints([2]) },
+    },
+    {
+      name: "a shape of the output",
+      inputs: [{ ...x(1, 1, 3, 2), fixed: [2, 3] }, x(1, 2, 3, 2)],
+      attributes: { output_shape: ints([6, 5]), kernel_shape: ints([3, 2]), strides: ints([2, 2]) },
+    },
+  ],
+  Conv: [
+    {
+      name: "three axes, groups, dilated, strided",
+      inputs: [x(1, 2, 4, 3, 3), x(4, 1, 2, 2, 2), x(4)],
+      attributes: {
+        group: int(2),
+        dilations: ints([2, 1, 1]),
+        strides: ints([1, 1, 2]),
+        pads: ints([1, 0, 0, 0, 0, 1]),
+      },
+    },
+    {
+      name: "SAME_UPPER, one axis, in groups",
+      inputs: [x(2, 2, 5), x(2, 1, 2)],
+      attributes: { group: int(2), kernel_shape: ints([2]), auto_pad: string("SAME_UPPER") },
+    },
+  ],
+  MaxPool: [
+    {
+      name: "three axes, with indices",
+      inputs: [{ shape: [1, 1, 3, 2, 4], distinct: 0.01 }],
+      attributes: { kernel_shape: ints([2, 2, 2]), strides: ints([1, 1, 2]), pads: ints([0, 0, 1, 0, 1, 0]) },
+      outputs: 2,
+    },
+  ],
+  AveragePool: [
+    {
+      name: "three axes, ceil mode, the padding counts",
+      inputs: [x(1, 1, 3, 2, 4)],
+      attributes: {
+        kernel_shape: ints([2, 2, 3]),
+        strides: ints([1, 1, 2]),
+        pads: ints([1, 0, 1, 0, 1, 0]),
+        ceil_mode: int(1),
+        count_include_pad: int(1),
+      },
+    },
+  ],
+  LpPool: [
+    {
+      name: "three axes, dilated",
+      inputs: [{ shape: [1, 1, 3, 2, 4], range: [0.2, 1.5] }],
+      attributes: { kernel_shape: ints([2, 1, 2]), dilations: ints([2, 1, 2]), p: int(3) },
+    },
+  ],
+  MaxUnpool: [
+    {
+      name: "one axis, overlapping windows, a shape of the output",
+      inputs: [x(1, 1, 3), integers([0, 3, 5], [1, 1, 3]), constant([1, 1, 7])],
+      attributes: { kernel_shape: ints([3]), strides: ints([2]) },
+    },
+  ],
+  Col2Im: [
+    {
+      name: "dilated, padded",
+      inputs: [x(1, 4, 2), constant([3, 3]), constant([2, 2])],
+      attributes: { dilations: ints([2, 2]), pads: ints([0, 1, 0, 0]), strides: ints([1, 1]) },
+    },
+  ],
+  LSTM: [
+    {
+      name: "both directions, lengths, states, peepholes, clipped",
+      inputs: [
+        ...[x(3, 2, 2), x(2, 8, 2), x(2, 8, 2), x(2, 16), integers([2, 3], [2], "int32")],
+        ...[x(2, 2, 2), x(2, 2, 2), x(2, 6)],
+      ],
+      attributes: { hidden_size: int(2), direction: string("bidirectional"), clip: float(5) },
+      outputs: 3,
+    },
+  ],
+  GRU: [
+    {
+      name: "both directions, lengths, states, linear before reset",
+      inputs: [x(3, 2, 2), x(2, 6, 2), x(2, 6, 2), x(2, 12), integers([3, 1], [2], "int32"), x(2, 2, 2)],
+      attributes: { hidden_size: int(2), direction: string("bidirectional"), linear_before_reset: int(1) },
+      outputs: 2,
+    },
+  ],
+  Resize: [
+    ...["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"].map((nearest) => ({
+      name: `nearest, ${nearest}`,
+      inputs: [x(1, 1, 3, 2), null, null, constant([1, 1, 4, 5])],
+      attributes: { nearest_mode: string(nearest) },
+    })),
+    ...["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "asymmetric", "align_corners"].map((mode) => ({
+      name: `cubic, ${mode}`,
+      inputs: [x(1, 1, 4, 3), null, null, constant([1, 1, 3, 5])],
+      attributes: { mode: string("cubic"), coordinate_transformation_mode: string(mode) },
+    })),
+    {
+      name: "linear, three axes",
+      inputs: [x(1, 1, 2, 3, 2), null, null, constant([1, 1, 3, 2, 4])],
+      attributes: { mode: string("linear") },
+    },
+    {
+      name: "the aspect kept, not smaller",
+      inputs: [x(1, 1, 2, 4), null, null, constant([4, 6])],
+      attributes: { mode: string("linear"), keep_aspect_ratio_policy: string("not_smaller"), axes: ints([2, 3]) },
+    },
+  ],
   Trilu: [{ name: "a batch, lower", inputs: [x(2, 3, 3), constant([1], [])], attributes: { upper: int(0) } }],
   TopK: [{ name: "k at run time", inputs: [{ shape: [2, 4], distinct: 0.05 }, integers([2])], outputs: 2 }],
   CumSum: [{ name: "an int32 axis from the end", inputs: [x(2, 3), constant([-1], [], "int32")] }],

@@ -97,7 +97,8 @@ export const gridSample: Op = (c) => {
           const v = mode === "nearest" ? roundEven(exact) : exact;
           const [low, high] = bounds[axis]!;
           if (v >= low && v <= high) return v;
-          if (padding === "border") return clampTo(v, d);
+          // The runtime and PyTorch bring the neighbours of a place in, but not the place itself, where they are four.
+          if (padding === "border") return mode === "cubic" ? v : clampTo(v, d);
           return padding === "reflection" ? reflect(v, low, high) : v;
         });
         if (mode === "nearest") y.push(pixel(at.map((v) => Math.trunc(v))));
