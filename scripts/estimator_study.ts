@@ -16,7 +16,7 @@ import { root } from "../test/support/root.js";
 import { nets } from "./estimators/nets.js";
 import { study, subjects, type Finding } from "./estimators/study.js";
 import { appendJsonLines, readJsonLines } from "./json_lines.js";
-import { mean } from "./results/paired.js";
+import { mean } from "../src/util/statistics.js";
 
 const phases = { before: "after 20 steps", near: "near interpolation" } as const;
 

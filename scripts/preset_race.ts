@@ -17,7 +17,7 @@ import { root } from "../test/support/root.js";
 import type { Costs } from "./bench/optimizer_report.js";
 import { nets } from "./estimators/nets.js";
 import { race, runners, type Placing } from "./estimators/race.js";
-import { mean } from "./results/paired.js";
+import { mean } from "../src/util/statistics.js";
 
 const { values } = parseArgs({ options: { only: { type: "string" }, draw: { type: "boolean", default: false } } });
 const docs = join(root, "docs");

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { UserError } from "../../src/util/assert.js";
+import type { JsonValue } from "../../src/util/json.js";
 
-export type Answer = Readonly<Record<string, number | string | boolean>>;
+export type Answer = Readonly<Record<string, JsonValue>>;
 
 /** A process that answers each line that it is given with a line of JSON, and says one line when it is ready. */
 export class LineProcess {

@@ -18,6 +18,7 @@ import { byteLength } from "../../src/util/dtype.js";
 import { sizeOf } from "../../src/util/shape.js";
 import { check, must } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
+import { runScript } from "../script.js";
 import { LineProcess } from "./line_process.js";
 import { contestants, type Contestant } from "./optimizer_contestants.js";
 import { costsPage, type Cost, type Costs } from "./optimizer_report.js";
@@ -34,7 +35,6 @@ const { values } = parseArgs({
 const { work, threads } = values;
 const say = (line: string) => process.stderr.write(`${line}\n`);
 const model = join(work, "model.onnx");
-check(existsSync(model), `${model}: absent; npm run bench -- --prepare makes it`);
 
 const folderOf = (name: string): string => join(work, `costs ${name}`.replace(/\W+/g, "_"));
 
@@ -88,7 +88,7 @@ async function measure(contestant: Contestant, reference: LineProcess): Promise<
   await child.ask("end");
   const profiled = await start(name, "profile");
   for (let i = 0; i < contestant.warmUp + steps; i++) await profiled.ask("step");
-  const { profile } = (await profiled.ask("end")) as unknown as { profile: Record<string, Shares> };
+  const profile = (await profiled.ask("end"))["profile"] as Record<string, Shares>;
   const share = (graph: string): number | undefined => {
     const found =
       graph === "plain"
@@ -109,33 +109,36 @@ async function measure(contestant: Contestant, reference: LineProcess): Promise<
   };
 }
 
-interface Shares {
-  all: number;
-  own: number;
+/** Milliseconds of a graph's kernels, and of those that are the optimizer's own. */
+type Shares = Record<"all" | "own", number>;
+
+async function main(): Promise<void> {
+  const only = values.only?.split(";");
+  const chosen = contestants.filter(({ name }) => only?.includes(name) ?? true);
+  check(
+    chosen.length === (only ?? contestants).length,
+    `--only: some of ${contestants.map((c) => c.name).join("; ")} expected`,
+  );
+  check(existsSync(model), `${model}: absent; npm run bench -- --prepare makes it`);
+  const file = join(root, "docs", "OPTIMIZER_COSTS.json");
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Costs) : { machine: "", costs: [] };
+  const sam = must(contestants[0], "SAM");
+  for (const contestant of new Set([sam, ...chosen])) await prepare(contestant);
+  const reference = await start(sam.name);
+  for (let i = 0; i < 3; i++) await reference.ask("step");
+  const machine = `${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim() ?? "unknown"}; ${threads} threads; Node ${process.version}`;
+  let costs = before.costs;
+  for (const contestant of chosen) {
+    const cost = await measure(contestant, reference);
+    say(
+      `${cost.name}: ${cost.milliseconds.toFixed(0)} ms, ${cost.ratio.toFixed(3)} of SAM, ${(100 * cost.share).toFixed(1)} % of it arithmetic`,
+    );
+    // Written one by one: a run that is cut short keeps what it has.
+    costs = contestants.flatMap(({ name }) => [cost, ...costs].find((c) => c.name === name) ?? []);
+    writeFileSync(file, `${JSON.stringify({ machine, costs }, null, 1)}\n`);
+    writeFileSync(join(root, "docs", "OPTIMIZER_COSTS.md"), costsPage({ machine, costs }));
+  }
+  await reference.ask("end");
 }
 
-const only = values.only?.split(";");
-const chosen = contestants.filter(({ name }) => only?.includes(name) ?? true);
-check(
-  chosen.length === (only ?? contestants).length,
-  `--only: some of ${contestants.map((c) => c.name).join("; ")} expected`,
-);
-const file = join(root, "docs", "OPTIMIZER_COSTS.json");
-const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Costs) : { machine: "", costs: [] };
-const sam = must(contestants[0], "SAM");
-for (const contestant of new Set([sam, ...chosen])) await prepare(contestant);
-const reference = await start(sam.name);
-for (let i = 0; i < 3; i++) await reference.ask("step");
-const machine = `${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim() ?? "unknown"}; ${threads} threads; Node ${process.version}`;
-let costs = before.costs;
-for (const contestant of chosen) {
-  const cost = await measure(contestant, reference);
-  say(
-    `${cost.name}: ${cost.milliseconds.toFixed(0)} ms, ${cost.ratio.toFixed(3)} of SAM, ${(100 * cost.share).toFixed(1)} % of it arithmetic`,
-  );
-  // Written one by one: a run that is cut short keeps what it has.
-  costs = contestants.flatMap(({ name }) => [cost, ...costs].find((c) => c.name === name) ?? []);
-  writeFileSync(file, `${JSON.stringify({ machine, costs }, null, 1)}\n`);
-  writeFileSync(join(root, "docs", "OPTIMIZER_COSTS.md"), costsPage({ machine, costs }));
-}
-await reference.ask("end");
+await runScript(main);

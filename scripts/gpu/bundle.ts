@@ -11,8 +11,9 @@ import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { parseArgs } from "node:util";
-import { check, UserError } from "../../src/util/assert.js";
+import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
+import { runScript } from "../script.js";
 import { writeModels } from "./models.js";
 
 /** The provider's libraries, of the platform that this runs on. */
@@ -82,10 +83,4 @@ async function main(): Promise<void> {
   process.stdout.write(`${out}: carry it, then run scripts/gpu/cuda.sh or scripts/gpu/vulkan.sh in it\n`);
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof UserError)) throw error;
-  process.stderr.write(`error: ${error.message}\n`);
-  process.exitCode = 1;
-}
+await runScript(main);

@@ -12,8 +12,9 @@ import { parseArgs } from "node:util";
 import { formatNumber, markdownTable } from "../../src/report/table.js";
 import { resolveOptions } from "../../src/runtime/options.js";
 import { requireProvider } from "../../src/runtime/session.js";
-import { check, UserError } from "../../src/util/assert.js";
+import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
+import { runScript } from "../script.js";
 import { mixedName, optimizers, readBatches, writeModels } from "./models.js";
 import { compareTraining } from "./training.js";
 import { nodesOn } from "./placement.js";
@@ -66,10 +67,4 @@ async function main(): Promise<boolean> {
   return agrees;
 }
 
-try {
-  process.exitCode = (await main()) ? 0 : 1;
-} catch (error) {
-  if (!(error instanceof UserError)) throw error;
-  process.stderr.write(`error: ${error.message}\n`);
-  process.exitCode = 1;
-}
+await runScript(main);

@@ -19,6 +19,7 @@ import { RandomInputs } from "../../src/runtime/random.js";
 import { bytesOf, unwrap } from "../../src/runtime/tensors.js";
 import { check, must } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
+import { runScript } from "../script.js";
 import { optimizers, readBatches, writeModels } from "./models.js";
 import { largestDifference, lossesOf, seed } from "./training.js";
 
@@ -89,4 +90,4 @@ async function main(): Promise<boolean> {
   return rows.every((row) => row.slice(3).every((cell) => typeof cell === "number" && cell <= tolerance));
 }
 
-process.exitCode = (await main()) ? 0 : 1;
+await runScript(main);

@@ -16,8 +16,9 @@ import { env } from "onnxruntime-node";
 import { rules } from "../../src/ops/index.js";
 import { resolveOptions } from "../../src/runtime/options.js";
 import { requireProvider } from "../../src/runtime/session.js";
-import { check, UserError } from "../../src/util/assert.js";
+import { check } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
+import { runScript } from "../script.js";
 import { optimizers, readBatches, writeModels, type OptimizerName } from "./models.js";
 import type { SampleResult } from "./operator.js";
 import { compareTraining, type TrainingResult } from "./training.js";
@@ -96,10 +97,4 @@ async function main(): Promise<boolean> {
   return unexpected.length === 0 && trained.every(([, { lossError }]) => lossError <= 1e-3);
 }
 
-try {
-  process.exitCode = (await main()) ? 0 : 1;
-} catch (error) {
-  if (!(error instanceof UserError)) throw error;
-  process.stderr.write(`error: ${error.message}\n`);
-  process.exitCode = 1;
-}
+await runScript(main);

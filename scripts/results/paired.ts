@@ -1,4 +1,5 @@
 import jstat from "jstat";
+import { mean, standardError } from "../../src/util/statistics.js";
 
 /** A comparison of two methods on the same seeds. */
 export interface Paired {
@@ -8,15 +9,6 @@ export interface Paired {
   error: number;
   /** Two-sided p of Student's paired t-test; 1 where no two differ. */
   p: number;
-}
-
-export const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
-
-/** s/√n with s² = Σ(x − x̄)²/(n − 1). */
-export function standardError(values: readonly number[]): number {
-  const centre = mean(values);
-  const squares = values.reduce((sum, x) => sum + (x - centre) ** 2, 0);
-  return Math.sqrt(squares / (values.length - 1) / values.length);
 }
 
 /** Student's paired t-test of `a` against `b`, entry by entry of the same seed; at least two of them. */

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { formatNumber, markdownTable, type TableCell } from "../../src/report/table.js";
 import { check, must } from "../../src/util/assert.js";
 import { root } from "../../test/support/root.js";
-import { mean, pairedTest, standardError } from "./paired.js";
+import { mean, standardError } from "../../src/util/statistics.js";
+import { pairedTest } from "./paired.js";
 import { arms, studies, type Study } from "./studies.js";
 
 /** What these tables take of a line of a sweep's results. */

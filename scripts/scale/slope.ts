@@ -1,4 +1,4 @@
-import { mean } from "../results/paired.js";
+import { mean } from "../../src/util/statistics.js";
 
 /** Least-squares slope of log y over log x: the power with which y grows. */
 export function slope(points: readonly (readonly [x: number, y: number])[]): number {

@@ -1,8 +1,8 @@
 import type { Panel, Series } from "../../src/report/chart.js";
 import { markdownTable, type TableCell } from "../../src/report/table.js";
-import { mean, standardError } from "../results/paired.js";
+import { mean, standardError } from "../../src/util/statistics.js";
 import { slope } from "../scale/slope.js";
-import { batchSize, examples, methods, problems, type Method, type Problem, type Run } from "./run.js";
+import { afterwards, batchSize, examples, methods, problems, type Method, type Problem, type Run } from "./run.js";
 
 /** The runs of a method on a problem, by seed, each in the order of T. */
 function bySeed(runs: readonly Run[], problem: Problem, method: Method): Run[][] {
@@ -23,6 +23,10 @@ const slopeOf = (runs: readonly Run[]): number => slope(runs.map((run) => [run.s
 /** η Σ ‖∇L‖² over the fall of the loss: 1 where steps are small and gradients exact; what is above 1 is noise and curvature. */
 const descent = ({ lr, steps, squaredNorm, before, after }: Run): number =>
   (lr * steps * squaredNorm) / (before - after);
+
+/** λ, the curvature along the gradients of batches that the fall of the loss leaves over: see `budgetTable`. */
+const curvature = ({ lr, steps, squaredNorm, batchSquaredNorm = NaN, before, after }: Run): number =>
+  (2 * (squaredNorm - (before - after) / (lr * steps))) / (lr * batchSquaredNorm);
 
 /** How many of the largest T the second slope is taken over. */
 const upper = 3;
@@ -68,11 +72,48 @@ function tableOf(runs: readonly Run[], problem: Problem, counts: readonly number
   return markdownTable(titles, rows).trimEnd();
 }
 
+/** What SGD's mean squared gradient norm is made of, at each T: the fall of the loss and the noise of the batches. */
+function budgetTable(runs: readonly Run[]): string {
+  const sgd = methods.filter(({ optimizer }) => optimizer === "none");
+  const rows = problems.flatMap((problem) =>
+    [...sgd, afterwards].flatMap((method) => {
+      const seeds = bySeed(runs, problem, method);
+      return (seeds[0] ?? []).map(({ steps }, at): TableCell[] => {
+        const own = seeds.flatMap((seed) => seed[at] ?? []);
+        const fall = own.map(({ lr, before, after }) => (before - after) / (lr * steps));
+        return [
+          `${problem.name}, ${method.after === undefined ? "new" : "trained"}`,
+          steps,
+          mean(own.map(({ squaredNorm }) => squaredNorm)).toFixed(4),
+          mean(fall).toFixed(4).replace("-", "−"),
+          mean(own.map(({ squaredNorm }, i) => squaredNorm - (fall[i] ?? NaN))).toFixed(4),
+          overSeeds(
+            own.map(({ batchSquaredNorm = NaN }) => batchSquaredNorm),
+            twoDecimals,
+          ),
+          overSeeds(own.map(curvature), twoDecimals),
+        ];
+      });
+    }),
+  );
+  const titles = [
+    "problem, weights at the start",
+    "T",
+    "mean ‖∇L‖²",
+    "fall of L / (η T)",
+    "½ η λ mean ‖g‖²",
+    "mean ‖g‖²",
+    "λ",
+  ];
+  return markdownTable(titles, rows).trimEnd();
+}
+
 /** docs/THEOREM.md. */
 export function theoremPage(runs: readonly Run[], remarks: readonly string[]): string {
   const counts = [...new Set(runs.map(({ steps }) => steps))].sort((a, b) => a - b);
   const seeds = new Set(runs.map(({ seed }) => seed)).size;
   const problemText = problems.map(({ name, what, rate }) => `${name}: ${what}, η = ${rate}/√T`).join("; ");
+  const trained = problems.flatMap((problem) => bySeed(runs, problem, afterwards));
   const parts = [
     "# The convergence theorem, measured",
     "<!-- Written by `node build/scripts/theorem.js`; not by hand. -->",
@@ -92,6 +133,13 @@ export function theoremPage(runs: readonly Run[], remarks: readonly string[]): s
       `## ${problem.name === "convex" ? "Convex" : "Non-convex"}: ${problem.what}`,
       tableOf(runs, problem, counts),
     ]),
+    "## What the slopes are made of",
+    "A step of SGD changes L by −η⟨∇L, g⟩ + ½η² gᵀHg, to second order, g being the gradient of the batch. Over a run that is " +
+      "mean ‖∇L‖² = (fall of L) / (η T) + ½ η λ mean ‖g‖², with λ = mean gᵀHg / mean ‖g‖², the curvature along the gradients of batches. " +
+      "Measured are mean ‖∇L‖², the fall and mean ‖g‖²; λ is what they leave. The first term falls as 1/√T where the whole fall is the same for every T, " +
+      `the second where λ and mean ‖g‖² are. The last rows start where SGD's runs of ${afterwards.after?.toLocaleString("en") ?? ""} steps ended.`,
+    budgetTable(runs),
+    `Slopes from trained weights: ${overSeeds(trained.map(slopeOf), twoDecimals)} over all T.`,
     "## What it says",
     remarks.map((remark) => `- ${remark}`).join("\n"),
   ];

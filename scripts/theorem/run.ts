@@ -8,7 +8,7 @@ import { Engine } from "../../src/runtime/engine.js";
 import { saveModel } from "../../src/serde/index.js";
 import { Rng } from "../../src/util/rng.js";
 import { classes, perceptron, type Net } from "../estimators/nets.js";
-import { mean } from "../results/paired.js";
+import { mean } from "../../src/util/statistics.js";
 
 export const examples = 512;
 export const batchSize = 8;
@@ -42,6 +42,10 @@ export interface Method {
   name: string;
   optimizer: "none" | "sam" | "curvsam";
   radius: (steps: number) => number;
+  /** On this problem only. */
+  only?: Problem["name"];
+  /** Starts at the weights that SGD's run of so many steps ends with (default: at new ones). */
+  after?: number;
 }
 
 export const methods: readonly Method[] = [
@@ -51,6 +55,12 @@ export const methods: readonly Method[] = [
   { name: "CurvSAM, ρ = 0.5", optimizer: "curvsam", radius: () => 0.5 },
   { name: "CurvSAM, ρ = 4/√T", optimizer: "curvsam", radius: (steps) => 4 / Math.sqrt(steps) },
 ];
+
+/** SGD again, on weights that are trained already: what changes along the way from new ones has changed. */
+export const afterwards: Method = {
+  ...{ name: "SGD, from trained weights", optimizer: "none", radius: () => 0 },
+  ...{ only: "non-convex", after: 16384 },
+};
 
 /** What one run came to. */
 export interface Run {
@@ -63,6 +73,8 @@ export interface Run {
   rho: number;
   /** Mean of ‖∇L(w_t)‖₂² over the steps, L over all examples. */
   squaredNorm: number;
+  /** SGD: mean of ‖g‖₂² over the steps, g of the batch. */
+  batchSquaredNorm?: number;
   /** L at the first weights and at the last. */
   before: number;
   after: number;
@@ -104,14 +116,13 @@ export async function runsOf(
       const { loss = NaN, grad_norm: norm = NaN } = (await watcher.step([whole])).diagnostics;
       return { loss, squaredNorm: norm ** 2 };
     };
-    const runs: Run[] = [];
-    for (const steps of counts) {
-      const engine = await open("trainer");
+    const run = async (engine: Engine, steps: number): Promise<Run> => {
       const [lr, rho] = [problem.rate / Math.sqrt(steps), method.radius(steps)];
       const hyper = { "hyper/lr": lr, ...(method.optimizer !== "none" && { "hyper/rho": rho }) };
       const rng = new Rng("steps", problem.name, seed, steps);
       const { loss: before } = await look(engine);
       const norms: number[] = [];
+      const batchNorms: number[] = [];
       const scales: number[] = [];
       const sizes: number[] = [];
       let next = looksOf(steps, rng);
@@ -123,15 +134,25 @@ export async function runsOf(
         const batch = rows(Array.from({ length: batchSize }, () => rng.int(examples)));
         const { wasSkipped, diagnostics } = await engine.step([batch], hyper);
         if (wasSkipped) throw new Error(`${problem.name}, ${method.name}, T = ${steps}: step ${t} is not finite`);
+        batchNorms.push((diagnostics["grad_norm"] ?? NaN) ** 2);
         if (diagnostics["mean_inverse_scale"] !== undefined) scales.push(diagnostics["mean_inverse_scale"]);
         if (diagnostics["perturbation_norm"] !== undefined) sizes.push(diagnostics["perturbation_norm"]);
       }
-      runs.push({
+      return {
         ...{ problem: problem.name, method: method.name, seed, steps, lr, rho, squaredNorm: mean(norms) },
+        ...(method.optimizer === "none" && { batchSquaredNorm: mean(batchNorms) }),
         ...{ before, after: (await look(engine)).loss },
         inverseScale: scales.length > 0 ? mean(scales) : null,
         perturbation: sizes.length > 0 ? mean(sizes) : null,
-      });
+      };
+    };
+    const trained = method.after === undefined ? undefined : await open("trainer");
+    if (trained && method.after !== undefined) await run(trained, method.after);
+    const runs: Run[] = [];
+    for (const steps of counts) {
+      const engine = await open("trainer");
+      if (trained) engine.write(trained.read(names));
+      runs.push(await run(engine, steps));
     }
     return runs;
   } finally {

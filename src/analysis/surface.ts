@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Tensor } from "onnxruntime-node";
 import type { Session } from "../runtime/providers/provider.js";
+import { checkTensors, otherWeights } from "../format/compare.js";
 import { readManifest, weightsFile, type Manifest } from "../format/manifest.js";
 import { SafetensorsFile } from "../format/safetensors.js";
 import { checkBatch, type Feeds } from "../runtime/batch.js";
@@ -189,11 +190,9 @@ function readWeights(manifest: Manifest, file: string, reached: ReadonlySet<stri
     const fixed: Record<string, Tensor> = {};
     const parts: Float32Array[] = [];
     let end = 0;
-    const specs = { ...manifest.state, ...manifest.parameters };
-    for (const name of Object.keys(specs).filter((each) => reached.has(each))) {
-      const entry = weights.entries.get(name);
-      check(entry, `${file}: it has no tensor "${name}"; these are the weights of another model`);
-      const { dtype, shape } = entry;
+    const specs = Object.entries({ ...manifest.state, ...manifest.parameters }).filter(([name]) => reached.has(name));
+    checkTensors(weights, specs, otherWeights);
+    for (const [name, { dtype, shape }] of specs) {
       const data = allocate(dtype, sizeOf(shape), `${file}: "${name}"`);
       weights.readInto(name, bytesOf(data));
       const parameter = manifest.parameters[name];

@@ -1,4 +1,5 @@
 import type { Rng } from "../util/rng.js";
+import { mean, standardError } from "../util/statistics.js";
 import { zerosLike, type SymmetricOperator, type Vector } from "./vector.js";
 
 /** A mean over probes, and the standard error of that mean (NaN for one probe). */
@@ -7,12 +8,10 @@ export interface Estimate {
   standardError: number;
 }
 
-export function estimateOf(samples: readonly number[]): Estimate {
-  const n = samples.length;
-  const mean = samples.reduce((sum, x) => sum + x, 0) / n;
-  const squares = samples.reduce((sum, x) => sum + (x - mean) ** 2, 0);
-  return { mean, standardError: Math.sqrt(squares / (n - 1) / n) };
-}
+export const estimateOf = (samples: readonly number[]): Estimate => ({
+  mean: mean(samples),
+  standardError: standardError(samples),
+});
 
 export interface Trace {
   total: Estimate;

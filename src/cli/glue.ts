@@ -7,7 +7,7 @@ import { PackageRuntime } from "../runtime/runtime.js";
 import { readPart } from "../tasks/glue/data.js";
 import { downloadTask } from "../tasks/glue/download.js";
 import { predictionTable, submissionTable, writeJson, writeSubmission } from "../tasks/glue/files.js";
-import { meanOf, taskScore } from "../tasks/glue/metrics.js";
+import { taskScore } from "../tasks/glue/metrics.js";
 import { batchesOf, checkHead, evaluatePart, measureOf, predictPart } from "../tasks/glue/run.js";
 import { glueTask, glueTasks, type GlueTask, type Part } from "../tasks/glue/tasks.js";
 import { readCheckpoint, runLock } from "../train/checkpoints.js";
@@ -16,6 +16,7 @@ import { schedule, type ScheduleName } from "../train/schedules.js";
 import { check } from "../util/assert.js";
 import { makeFolder, onFile, writeFileAtomically } from "../util/files.js";
 import { FolderLock } from "../util/lock.js";
+import { mean } from "../util/statistics.js";
 import { aboutRun } from "./about.js";
 import type { Context } from "./context.js";
 import { embeddingRows } from "./dataset.js";
@@ -107,7 +108,7 @@ export async function runGlue(context: Context, flags: GlueFlags): Promise<void>
   if (tables.size > 0) writeSubmission(join(flags.output_dir, "submission.zip"), tables);
   // GLUE's own average leaves the diagnostic set out.
   const counted = results.filter(({ task, score }) => task.name !== "ax" && !Number.isNaN(score));
-  const average = counted.length > 0 ? meanOf(counted.map(({ score }) => score)) : null;
+  const average = counted.length > 0 ? mean(counted.map(({ score }) => score)) : null;
   if (flags.json) {
     const byTask = Object.fromEntries(results.map((each) => [each.task.name, each.results]));
     context.printJson({ tasks: byTask, average });

@@ -1,4 +1,5 @@
 import { markdownTable, type TableCell } from "../../report/table.js";
+import { mean, standardError } from "../../util/statistics.js";
 import type { OptionValue, SweepFile } from "./file.js";
 import type { SweepResult } from "./results.js";
 import type { SweepRun } from "./runs.js";
@@ -38,10 +39,10 @@ export function standings(
       parameters: run.parameters,
       seeds: good.length,
       failed: results.length - good.length,
-      mean: meanOf(values),
-      error: standardError(values),
-      seconds: meanOf(known(good.map(({ seconds }) => seconds))),
-      gradients: meanOf(known(good.map(({ gradients }) => gradients))),
+      mean: orNull(mean(values)),
+      error: orNull(standardError(values)),
+      seconds: orNull(mean(known(good.map(({ seconds }) => seconds)))),
+      gradients: orNull(mean(known(good.map(({ gradients }) => gradients)))),
     };
   });
   const sign = goal.mode === "min" ? 1 : -1;
@@ -71,13 +72,4 @@ export function leaderboard({ goal }: SweepFile, all: readonly Standing[]): stri
 const known = (values: readonly (number | null | undefined)[]): number[] =>
   values.filter((value): value is number => typeof value === "number");
 
-const meanOf = (values: readonly number[]): number | null =>
-  values.length === 0 ? null : values.reduce((sum, x) => sum + x, 0) / values.length;
-
-/** s/√n with s² = Σ(x − x̄)²/(n − 1); null for fewer than two. */
-function standardError(values: readonly number[]): number | null {
-  const mean = meanOf(values);
-  if (mean === null || values.length < 2) return null;
-  const squares = values.reduce((sum, x) => sum + (x - mean) ** 2, 0);
-  return Math.sqrt(squares / (values.length - 1) / values.length);
-}
+const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);

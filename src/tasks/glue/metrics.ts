@@ -1,3 +1,4 @@
+import { mean } from "../../util/statistics.js";
 import { accuracy, argmaxRows, f1, matthews, pearson, spearman, type Values } from "../../train/metrics.js";
 import type { GlueMetric, GlueTask } from "./tasks.js";
 
@@ -18,13 +19,10 @@ export function glueMetrics(task: GlueTask, logits: Values, labels: Values): Rec
   const predicted = predictionsOf(task, logits);
   const found = task.metrics.map((name) => [name, measures[name](predicted, labels)] as const);
   const all: Record<string, number> = Object.fromEntries(found);
-  if (found.length > 1) all["combined_score"] = meanOf(found.map(([, value]) => value));
+  if (found.length > 1) all["combined_score"] = mean(found.map(([, value]) => value));
   return all;
 }
 
 /** The number that GLUE counts a task with: the mean of its metrics, for MNLI over both of its parts. */
 export const taskScore = (parts: readonly Readonly<Record<string, number>>[], task: GlueTask): number =>
-  meanOf(parts.map((part) => meanOf(task.metrics.map((name) => part[name] ?? NaN))));
-
-export const meanOf = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
+  mean(parts.map((part) => mean(task.metrics.map((name) => part[name] ?? NaN))));
