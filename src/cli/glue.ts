@@ -11,6 +11,7 @@ import { taskScore } from "../tasks/glue/metrics.js";
 import { batchesOf, checkHead, evaluatePart, measureOf, predictPart } from "../tasks/glue/run.js";
 import { glueTask, glueTasks, type GlueTask, type Part } from "../tasks/glue/tasks.js";
 import { readCheckpoint, runLock } from "../train/checkpoints.js";
+import type { ChunkOption } from "../train/chunks.js";
 import { fit } from "../train/fit.js";
 import { schedule, type ScheduleName } from "../train/schedules.js";
 import { check } from "../util/assert.js";
@@ -63,6 +64,7 @@ export interface GlueFlags extends SharpnessFlags {
   base: string;
   rho?: number;
   hyper?: Record<string, number>;
+  chunk: ChunkOption;
   threads?: number;
   ignore_memory?: true;
   json?: true;
@@ -155,6 +157,7 @@ class TaskRun {
       threads: flags.threads,
       seed: flags.seed,
       ignoreMemory: flags.ignore_memory,
+      ...(flags.do_train && { lowered: join(folder, "lowered") }),
     });
     try {
       const { manifest } = runtime;
@@ -264,6 +267,7 @@ class TaskRun {
       epochs: Math.ceil(steps / perEpoch),
       maxSteps: steps,
       accumulate: flags.gradient_accumulation_steps,
+      chunk: flags.chunk,
       hyper: hyperOf(manifest, flags),
       schedules: {
         lr: schedule(flags.lr_scheduler_type, { warmup: flags.warmup_steps ?? flags.warmup_ratio }),

@@ -1,6 +1,7 @@
 import { Option, type Command } from "commander";
 import { tableFormats } from "../data/cells.js";
 import type { EngineOptions } from "../runtime/options.js";
+import type { ChunkOption } from "../train/chunks.js";
 import { integer, list } from "./parse.js";
 
 /** The options that say how a text file is read. */
@@ -29,5 +30,11 @@ export const addRuntimeOptions = (command: Command): Command =>
   command
     .option("--threads <n>", "threads of the runtime (default: all cores)", integer({ min: 1 }))
     .option("--provider <name>", "cpu, cuda, dml, webgpu or training-wasm (default: cpu)");
+
+const chunk = (text: string): ChunkOption => (text === "auto" || text === "off" ? text : integer({ min: 1 })(text));
+
+/** How many steps are one run of the runtime, for commands that train. */
+export const chunkOption = (): Option =>
+  new Option("--chunk <n>", "steps in one run of the runtime: a number, auto or off").argParser(chunk).default("auto");
 
 export const runtimeOptions = ({ threads, provider }: RuntimeFlags): EngineOptions => ({ threads, provider });

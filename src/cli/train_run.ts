@@ -11,7 +11,7 @@ import { aboutRun } from "./about.js";
 import type { Context } from "./context.js";
 import { UsageError } from "./failure.js";
 import { counted, metricsText } from "./format.js";
-import { addRuntimeOptions, runtimeOptions, type RuntimeFlags } from "./options.js";
+import { addRuntimeOptions, chunkOption, runtimeOptions, type RuntimeFlags } from "./options.js";
 import { integer, list } from "./parse.js";
 import type { RunFolder } from "./run.js";
 import { initLines, warmStart } from "./state_dict.js";
@@ -24,8 +24,6 @@ import {
   type HyperFlags,
 } from "./training.js";
 import { addSharpnessOptions, openSharpness, refuseIdleSharpness, type SharpnessFlags } from "./train_sharpness.js";
-
-const chunk = (text: string): ChunkOption => (text === "auto" || text === "off" ? text : integer({ min: 1 })(text));
 
 /** The options of every command that trains, whatever its data is. */
 export interface TrainFlags extends RuntimeFlags, HyperFlags, GoalFlags, SharpnessFlags {
@@ -54,7 +52,7 @@ export function addTrainOptions(command: Command, { batchSize = 16 } = {}): Comm
     .option("--max-steps <n>", "stop after so many steps", integer({ min: 1 }))
     .option("--batch-size <n>", "examples in a micro-batch", integer({ min: 1 }), batchSize)
     .option("--accumulate <n>", "micro-batches in a step", integer({ min: 1 }), 1)
-    .option("--chunk <n>", "steps in one run of the runtime: a number, auto or off", chunk, "auto")
+    .addOption(chunkOption())
     .option("--seed <n>", "seed of the order, the dropout and the probes", integer(), 0);
   return addSharpnessOptions(addGoalOptions(addHyperOptions(command)))
     .option("--eval-every <n>", "steps between evaluations (default: an epoch)", integer({ min: 1 }))

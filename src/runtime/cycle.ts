@@ -127,16 +127,20 @@ export class CycleGraph {
     return { once: this.peak + 2 * bytesOfTensors(this.manifest, this.updates), perStep: perPeriod / this.period };
   }
 
-  /** Takes the steps, whole periods of them; the new values are in the store's twins then. */
+  /**
+   * Takes the steps, whole periods of them; the new values are in the store's twins then. The runtime has memory of its own for
+   * new values while the Loop runs: twins would stand idle beside it, and are there from its end on.
+   */
   async run(steps: readonly Sources[], store: Store): Promise<ScannedStep[]> {
     const feeds: Record<string, Tensor> = {};
     for (const name of this.session.inputNames) if (store.has(name)) feeds[name] = store.current(name);
     feeds["cycle/count"] = wrap("int64", BigInt64Array.of(BigInt(steps.length / this.period)), []);
     for (const port of this.ports) Object.assign(feeds, this.stack(port, this.readers(port, steps)));
-    const fetches = Object.fromEntries(
-      this.session.outputNames.map((name) => [name, name.startsWith("next/") ? store.twin(name.slice(5)) : null]),
-    );
-    return this.unstack(await runSession(this.session, this.path, feeds, fetches), steps.length);
+    store.dropTwins(this.updates);
+    const fetches = Object.fromEntries(this.session.outputNames.map((name) => [name, null]));
+    const results = await runSession(this.session, this.path, feeds, fetches);
+    for (const name of this.updates) store.takeTwin(name, must(results[`next/${name}`], name));
+    return this.unstack(results, steps.length);
   }
 
   async release(): Promise<void> {
@@ -184,9 +188,9 @@ export class CycleGraph {
 
   /** The diagnostics of each step that was taken: fewer than `count` where the run ended early. */
   private unstack(results: Readonly<Record<string, Tensor>>, count: number): ScannedStep[] {
-    const scanned = Object.entries(results).map(([name, tensor]) => {
-      const [, piece = "", own = ""] = /^cycle\/(\d+)\/(.*)$/.exec(name) ?? [];
-      return { piece: Number(piece), name: own, tensor };
+    const scanned = Object.entries(results).flatMap(([name, tensor]) => {
+      const [, piece, own] = /^cycle\/(\d+)\/(.*)$/.exec(name) ?? [];
+      return own === undefined ? [] : [{ piece: Number(piece), name: own, tensor }];
     });
     const steps: ScannedStep[] = [];
     for (let cycle = 0; cycle < count / this.period; cycle++) {

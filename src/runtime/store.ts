@@ -8,6 +8,7 @@ import { check, must } from "../util/assert.js";
 import type { DType } from "../util/dtype.js";
 import { sizeOf } from "../util/shape.js";
 import { didYouMean } from "../util/suggest.js";
+import { discard } from "./discard.js";
 import { allocate, bytesOf, holds, wrap, type HostData, type HostTensor } from "./tensors.js";
 
 interface Slot {
@@ -60,6 +61,23 @@ export class Store {
   twin(name: string): Tensor {
     const slot = this.slot(name);
     return (slot.twin ??= wrap(slot.dtype, allocate(slot.dtype, sizeOf(slot.dims), `"${name}"`), slot.dims));
+  }
+
+  /** Frees the buffers for the new values of `names`. */
+  dropTwins(names: Iterable<string>): void {
+    const buffers: ArrayBuffer[] = [];
+    for (const name of names) {
+      const slot = this.slot(name);
+      const { buffer } = (slot.twin?.data ?? new Uint8Array()) as HostData;
+      if (buffer instanceof ArrayBuffer) buffers.push(buffer);
+      slot.twin = null;
+    }
+    discard(buffers);
+  }
+
+  /** Makes `value` the new value of `name`. */
+  takeTwin(name: string, value: Tensor): void {
+    this.slot(name).twin = value;
   }
 
   /** Makes the new values of `names` the current ones. */

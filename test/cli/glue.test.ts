@@ -44,10 +44,12 @@ describe("curvsam glue", function () {
     expect(code, stderr).to.equal(0);
     expect(stdout).to.include("CoLA: ").and.to.include("eval_matthews_correlation");
     expect(readdirSync(join(folder.path, "out")).sort()).to.deep.equal([
-      ...["all_results.json", "checkpoint-2", "checkpoint-4", "eval_results.json", "log.jsonl", "package"],
-      ...["predict_results_cola.txt", "submission.zip", "train_results.json", "trainer_state.json"],
+      ...["all_results.json", "checkpoint-2", "checkpoint-4", "eval_results.json", "log.jsonl", "lowered"],
+      ...["package", "predict_results_cola.txt", "submission.zip", "train_results.json", "trainer_state.json"],
       "weights.safetensors",
     ]);
+    // From one checkpoint to the next, steps are one run.
+    expect(readdirSync(join(folder.path, "out", "lowered")).join()).to.match(/cycle-/);
     expect(json("out", "all_results.json")).to.include({ epoch: 2, train_samples: 16, eval_samples: 6 });
     expect(json("out", "trainer_state.json")).to.include({ global_step: 4, max_steps: 4, num_train_epochs: 2 });
     expect((json("out", "trainer_state.json")["log_history"] as unknown[]).length).to.equal(4);

@@ -5,6 +5,7 @@ import { didYouMean } from "../../util/suggest.js";
 import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import type { GlueFlags } from "../glue.js";
+import { chunkOption } from "../options.js";
 import { assignments, integer, number } from "../parse.js";
 import { addSharpnessOptions } from "../train_sharpness.js";
 
@@ -67,6 +68,7 @@ export const command: CommandBuilder = (context) => {
     .option("--rho <x>", "radius of the perturbation", number({ min: 0 }))
     .option("--hyper <name=x>", "any other hyper-parameter", assignments);
   addSharpnessOptions(command)
+    .addOption(chunkOption())
     .option("--threads <n>", "threads of the runtime (default: all cores)", integer({ min: 1 }))
     .option("--ignore_memory", "go on where a step needs more memory than is free, by the estimate before the first")
     .option("--json", "print one JSON document")
