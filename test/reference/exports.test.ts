@@ -11,7 +11,8 @@ import type { Feed } from "../support/run_graph.js";
 import { folder, index, readFixture, row, type TrajectoryFixture } from "../support/torch_fixtures.js";
 import { array, ofTensor, transpose, type Array64 } from "./array.js";
 import { outputsOf } from "./evaluate.js";
-import { AdamW, CurvSam, Sam, Sgd, norm, type Base, type Gradient, type Hvp, type Vectors } from "./optimizers.js";
+import { CurvSam, Sam } from "./ascents.js";
+import { AdamW, Sgd, norm, type Base, type Gradient, type Hvp, type Vectors } from "./optimizers.js";
 
 /**
  * Relative to the largest element. Exports hold constants that float32 rounds (√2, ε), so that float64 agrees with

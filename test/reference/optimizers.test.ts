@@ -1,17 +1,6 @@
 import { expect } from "chai";
-import {
-  AdamW,
-  CurvSam,
-  Sam,
-  Sgd,
-  norm,
-  total,
-  zip,
-  type Base,
-  type Gradient,
-  type Hvp,
-  type Vectors,
-} from "./optimizers.js";
+import { CurvSam, Sam } from "./ascents.js";
+import { AdamW, Sgd, norm, total, zip, type Base, type Gradient, type Hvp, type Vectors } from "./optimizers.js";
 
 const start: Vectors = [Float64Array.of(0.5, -1.25, 2), Float64Array.of(0.75)];
 

@@ -17,7 +17,7 @@ export const total = (x: Vectors): number => x.reduce((s, t) => t.reduce((a, b) 
 
 export const norm = (x: Vectors): number => Math.sqrt(total(zip((v) => v * v, x)));
 
-const finite = (x: Vectors): boolean => x.every((t) => t.every(Number.isFinite));
+export const inner = (x: Vectors, y: Vectors): number => total(zip((a, b) => a * b, x, y));
 
 /** Takes the descent gradient and gives the next weights, from those that it was handed. */
 export interface Base {
@@ -60,6 +60,8 @@ export interface AdamWOptions {
   beta2?: number;
   epsilon?: number;
   weightDecay?: number;
+  /** The largest v so far stands for v, before its bias is corrected (Reddi et al. 2018, as PyTorch has it). */
+  amsgrad?: boolean;
 }
 
 /**
@@ -69,21 +71,23 @@ export interface AdamWOptions {
 export class AdamW implements Base {
   private m: Vectors | null = null;
   private v: Vectors | null = null;
+  private largest: Vectors | null = null;
   private t = 0;
   constructor(private readonly o: AdamWOptions) {}
 
   step(w: Vectors, g: Vectors): Vectors {
-    const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = this.o;
+    const { lr, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, amsgrad = false } = this.o;
     const zeros = zip(() => 0, g);
     this.t++;
     this.m = zip((m, x) => beta1 * m + (1 - beta1) * x, this.m ?? zeros, g);
     this.v = zip((v, x) => beta2 * v + (1 - beta2) * x * x, this.v ?? zeros, g);
+    this.largest = amsgrad ? zip(Math.max, this.largest ?? zeros, this.v) : this.v;
     const [first, second] = [1 - beta1 ** this.t, 1 - beta2 ** this.t];
     return zip(
       (x, m, v) => (1 - lr * weightDecay) * x - (lr * (m / first)) / (Math.sqrt(v / second) + epsilon),
       w,
       this.m,
-      this.v,
+      this.largest,
     );
   }
 }
@@ -160,15 +164,6 @@ export class Sassha implements Base {
   }
 }
 
-/** ε = ρ T²g/‖Tg‖₂ with T = |w| + η on adapted tensors, 1 on others. Kwon et al. 2021, eq. 4. */
-export function asamPerturbation(w: Vectors, g: Vectors, rho: number, eta: number, adapted: boolean[]): Vectors {
-  const t = w.map((x, k) => x.map((v) => (adapted[k] ? Math.abs(v) + eta : 1)));
-  const n = norm(zip((a, b) => a * b, t, g));
-  return zip((a, b) => (n > 0 && Number.isFinite(n) ? (rho * a * a * b) / n : 0), t, g);
-}
-
-export const inner = (x: Vectors, y: Vectors): number => total(zip((a, b) => a * b, x, y));
-
 /** g_p − α g_⊥, g_⊥ = g − ⟨g, ĝ_p⟩ĝ_p. Zhuang et al. 2022, Algorithm 1. */
 export function gsamDescent(g: Vectors, gp: Vectors, alpha: number): Vectors {
   const length = norm(gp);
@@ -192,93 +187,3 @@ export function lookKept(g: Vectors, gs: Vectors): Vectors {
 /** g + α(‖g‖/‖g_v‖)g_v, at LookSAM's other steps. */
 export const lookDescent = (g: Vectors, kept: Vectors, alpha: number): Vectors =>
   zip((x, v) => x + ((alpha * norm(g)) / norm(kept)) * v, g, kept);
-
-/** ε = ρ g/‖g‖₂ over all tensors; 0 where the norm is. Foret et al. 2021, eq. 2. */
-export function samPerturbation(g: Vectors, rho: number): Vectors {
-  const n = norm(g);
-  return zip((x) => (n > 0 && Number.isFinite(n) ? (rho * x) / n : 0), g);
-}
-
-/** SAM: the base descends from w along ∇L(w + ε). */
-export class Sam {
-  perturbation: Vectors = [];
-  constructor(
-    private readonly base: Base,
-    private readonly rho: number,
-  ) {}
-
-  step(w: Vectors, gradient: Gradient): Vectors {
-    const g = gradient(w);
-    this.perturbation = samPerturbation(g, this.rho);
-    const descent = gradient(zip((x, e) => x + e, w, this.perturbation));
-    return finite(g) && finite(descent) ? this.base.step(w, descent) : w;
-  }
-}
-
-export interface CurvSamOptions {
-  rho: number;
-  beta?: number;
-  /** Floor δ of d; under `floor: "relative"`, δ·rms(√ĥ) over all tensors. */
-  delta?: number;
-  floor?: "absolute" | "relative";
-  /** Steps between refreshes, F. */
-  frequency?: number;
-  /** h at the start; from zero, ĥ = h/(1 − βⁿ) after n refreshes stands for h. */
-  initial?: "one" | "zero";
-  radius?: "ellipsoid" | "euclidean";
-}
-
-/**
- * CurvSAM, Algorithm 1. Every F steps h ← βh + (1 − β)|z ⊙ Hz| with Hz at w; d = max(√h, δ);
- * ε = ρ(g ⊘ d)/√Σ(g² ⊘ d), so that εᵀDε = ρ²; the base descends from w along ∇L(w + ε).
- * The Euclidean radius has ‖g ⊘ d‖₂ for the root. A step whose gradients are not finite changes nothing; an Hz that is
- * not finite leaves h.
- */
-export class CurvSam {
-  curvature: Vectors = [];
-  scale: Vectors = [];
-  perturbation: Vectors = [];
-  private refreshes = 0;
-  private t = 0;
-  constructor(
-    private readonly base: Base,
-    private readonly o: CurvSamOptions,
-  ) {}
-
-  /** One step; `probe` is asked for z where the curvature is refreshed. */
-  step(w: Vectors, gradient: Gradient, hvp: Hvp, probe: () => Vectors): Vectors {
-    const { beta = 0.9, frequency = 5, initial = "one" } = this.o;
-    let h: Vectors = this.t === 0 ? zip(() => (initial === "one" ? 1 : 0), w) : this.curvature;
-    let refreshes = this.refreshes;
-    if (this.t % frequency === 0) {
-      const z = probe();
-      const hz = hvp(w, z);
-      if (finite(hz)) {
-        h = zip((old, a, b) => beta * old + (1 - beta) * Math.abs(a * b), h, z, hz);
-        refreshes++;
-      }
-    }
-    const corrected = initial === "zero" && refreshes > 0 ? zip((x) => x / (1 - beta ** refreshes), h) : h;
-    const g = gradient(w);
-    const d = this.scaleOf(corrected);
-    const e = this.perturb(g, d);
-    const descent = gradient(zip((x, y) => x + y, w, e));
-    if (!finite(g) || !finite(descent)) return w;
-    [this.curvature, this.scale, this.perturbation, this.refreshes] = [h, d, e, refreshes];
-    this.t++;
-    return this.base.step(w, descent);
-  }
-
-  private scaleOf(h: Vectors): Vectors {
-    const { delta = 0.01, floor = "absolute" } = this.o;
-    const count = h.reduce((n, t) => n + t.length, 0);
-    const least = floor === "absolute" ? delta : delta * Math.sqrt(total(h) / count);
-    return zip((x) => Math.max(Math.sqrt(x), least), h);
-  }
-
-  private perturb(g: Vectors, d: Vectors): Vectors {
-    const direction = zip((x, s) => x / s, g, d);
-    const size = this.o.radius === "euclidean" ? norm(direction) : Math.sqrt(total(zip((x, s) => (x * x) / s, g, d)));
-    return zip((x) => (size > 0 && Number.isFinite(size) ? (this.o.rho * x) / size : 0), direction);
-  }
-}

@@ -6,7 +6,12 @@ export interface ShampooOptions {
   block: number;
   grafting: "sgd" | "adam" | "none";
   momentum?: number;
+  dampening?: number;
   nesterov?: boolean;
+  /** Adam's, where that is grafted. */
+  beta1?: number;
+  beta2?: number;
+  adamEpsilon?: number;
   weightDecay?: number;
   /** γ; 1 sums. */
   decay?: number;
@@ -24,6 +29,9 @@ interface Block {
   r: Float64Array;
   pl: Float64Array;
   pr: Float64Array;
+  /** Rows and columns of zeros that make it as large as the first. */
+  below: number;
+  beside: number;
 }
 
 const length = (x: Float64Array): number => Math.sqrt(x.reduce((s, v) => s + v * v, 0));
@@ -45,8 +53,8 @@ export class Shampoo implements Base {
     private readonly o: ShampooOptions,
     private readonly shapes: readonly (readonly number[])[],
   ) {
-    const { lr, momentum = 0, nesterov = false, weightDecay = 0 } = o;
-    this.sgd = new Sgd({ lr, momentum, nesterov, weightDecay, decoupled: true });
+    const { lr, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = o;
+    this.sgd = new Sgd({ lr, momentum, dampening, nesterov, weightDecay, decoupled: true });
   }
 
   /** `measured`: the gradient that the statistics are of, where that is not the descent gradient. */
@@ -55,8 +63,8 @@ export class Shampoo implements Base {
     const blocks = (this.blocks ??= this.shapes.map((s) => this.cut(s)));
     if (t >= o.start && (t - o.start) % o.roots === 0) {
       for (const block of blocks.flatMap((k) => k ?? [])) {
-        block.pl = this.root(block.l);
-        block.pr = this.root(block.r);
+        block.pl = this.root(block.l, block.below);
+        block.pr = this.root(block.r, block.beside);
       }
     }
     if (t % o.statistics === 0) blocks.forEach((k, i) => k?.forEach((block) => this.collect(block, measured[i]!)));
@@ -68,11 +76,12 @@ export class Shampoo implements Base {
       });
       return this.sgd.step(w, direction);
     }
+    const { beta1 = 0.9, beta2 = 0.999, adamEpsilon = 1e-8 } = o;
     const zeros = zip(() => 0, g);
-    this.m = zip((m, x) => 0.9 * m + 0.1 * x, this.t === 1 ? zeros : this.m, g);
-    this.v = zip((v, x) => 0.999 * v + 0.001 * x * x, this.t === 1 ? zeros : this.v, g);
-    const mean = zip((m) => m / (1 - 0.9 ** this.t), this.m);
-    const adam = zip((m, v) => m / (Math.sqrt(v / (1 - 0.999 ** this.t)) + 1e-8), mean, this.v);
+    this.m = zip((m, x) => beta1 * m + (1 - beta1) * x, this.t === 1 ? zeros : this.m, g);
+    this.v = zip((v, x) => beta2 * v + (1 - beta2) * x * x, this.t === 1 ? zeros : this.v, g);
+    const mean = zip((m) => m / (1 - beta1 ** this.t), this.m);
+    const adam = zip((m, v) => m / (Math.sqrt(v / (1 - beta2 ** this.t)) + adamEpsilon), mean, this.v);
     const direction = mean.map((x, i) => {
       const u = blocks[i] && this.precondition(blocks[i], x);
       return u ? u.map((y) => (y * length(adam[i]!)) / length(u)) : adam[i]!;
@@ -98,6 +107,8 @@ export class Shampoo implements Base {
           r: new Float64Array(width * width),
           pl: eye(height),
           pr: eye(width),
+          below: even(rows) - height,
+          beside: even(columns) - width,
         });
       }
     }
@@ -123,11 +134,11 @@ export class Shampoo implements Base {
       }
   }
 
-  /** (A + εI + ridge·λ̄I)^(−1/4), λ̄ = (Σλ⁸)^(1/8). */
-  private root(a: Float64Array): Float64Array {
+  /** (A + εI + ridge·λ̄I)^(−1/4), λ̄ = (Σλ⁸)^(1/8) with those of the padding. */
+  private root(a: Float64Array, padding: number): Float64Array {
     const n = Math.sqrt(a.length);
     const { epsilon, ridge } = this.o;
-    const eigenvalues: number[] = [];
+    const eigenvalues = Array<number>(padding).fill(epsilon);
     symmetricFunction(a, n, (x) => {
       eigenvalues.push(Math.max(x, 0) + epsilon);
       return x;

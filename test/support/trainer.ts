@@ -17,6 +17,7 @@ export type Feeds = Record<string, Array64>;
 /** The graphs of an optimizer over a source, evaluated in float64 on the schedule, and the state that goes round. */
 export class Trainer {
   readonly recipe: Recipe;
+  /** The trainable parameters. */
   readonly names: string[];
   readonly feeds: Feeds = {};
   private readonly graphs = new Map<string, Graph>();
@@ -30,7 +31,7 @@ export class Trainer {
     private readonly grouped: Readonly<Record<string, Readonly<Record<string, number>>>> = {},
   ) {
     this.recipe = { source, optimizer, groupedHyper: new Set(Object.keys(grouped)) };
-    this.names = source.parameters.map((p) => p.name);
+    this.names = source.parameters.filter((p) => p.trainable).map((p) => p.name);
     for (const p of source.parameters) {
       const tensor = must(source.graph.initializers.get(p.value), p.name);
       this.feeds[p.name] = array("float32", tensor.dims, tensor.numbers());
@@ -87,9 +88,10 @@ export class Trainer {
     return this.names.map((n) => must(out[`grad/${n}`], n).data);
   }
 
-  /** ∇L of one parameter, where the others may be frozen. */
-  gradientOf(name: string, batch: Feeds): Float64Array {
-    return must(outputsOf(this.gradients, { ...this.feeds, ...batch })[`grad/${name}`], name).data;
+  /** The buffers after a forward pass in training mode at weights w. */
+  buffers(w: Vectors, batch: Feeds): Float64Array[] {
+    const out = outputsOf(this.gradients, { ...this.feeds, ...batch, ...this.named("", w) });
+    return this.source.buffers.map(({ name }) => must(out[`next/${name}`] ?? this.feeds[name], name).data);
   }
 
   /** ∇²L z on the batch at weights w. */
