@@ -28,7 +28,8 @@ export function estimate(name: string, loss: Loss, w: Vectors, probes: readonly 
     case "hvp":
     case "finite-difference": {
       const signed = probes.map((z) => zip((a, b) => a * b, z, product(w, z)));
-      return zip((...xs) => Math.abs(xs.reduce((s, x) => s + x)) / xs.length, ...(signed as [Vectors, ...Vectors[]]));
+      const sum = signed.reduce((x, y) => zip((a, b) => a + b, x, y));
+      return zip((x) => Math.abs(x) / probes.length, sum);
     }
     case "gnb":
       return squares(loss.drawn(w, "labels"));
