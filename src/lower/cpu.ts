@@ -12,7 +12,7 @@ import { cpuForms } from "./forms.js";
 import { orderForMemory } from "./order.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
-const revision = 8;
+const revision = 9;
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs

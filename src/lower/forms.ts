@@ -3,8 +3,10 @@ import { branchOnScalars } from "./choices.js";
 import { joinImages, turnTransposedConvolutions } from "./convolutions.js";
 import { shareGelus } from "./gelu.js";
 import { dropKeepers } from "./keepers.js";
+import { multiplyByMasks } from "./masks.js";
 import { shareNormalizations } from "./norms.js";
 import { fuseTransposes } from "./products.js";
+import { sumRowsFirst } from "./sums.js";
 
 /** A rewrite of a graph for one provider. */
 export interface Form {
@@ -30,5 +32,7 @@ export const cpuForms: readonly Form[] = [
     does: "transposed convolutions without strides, of small kernels or images, are convolutions",
     apply: turnTransposedConvolutions,
   },
+  { name: "masks", does: "derivatives of ReLUs are multiplied by masks, not chosen", apply: multiplyByMasks },
+  { name: "sums", does: "sums over the first axes are taken over each row, then over rows", apply: sumRowsFirst },
   { name: "products", does: "matrix products read their operands transposed (FusedMatMul)", apply: fuseTransposes },
 ];

@@ -5,8 +5,10 @@ import { Tensor as Constant } from "../../src/ir/tensor.js";
 import { branchOnScalars } from "../../src/lower/choices.js";
 import { shareGelus } from "../../src/lower/gelu.js";
 import { dropKeepers } from "../../src/lower/keepers.js";
+import { multiplyByMasks } from "../../src/lower/masks.js";
 import { shareNormalizations } from "../../src/lower/norms.js";
 import { fuseTransposes } from "../../src/lower/products.js";
+import { sumRowsFirst } from "../../src/lower/sums.js";
 import { dce } from "../../src/passes/dce.js";
 import { foldGelu } from "../../src/passes/gelu.js";
 import { serializeModel } from "../../src/serde/index.js";
@@ -204,6 +206,73 @@ describe("forms of the CPU provider", () => {
       const sum = s.op("Add", [s.op("Erf", [s.op("Div", [x, scalar(divisor)])]), scalar(one)]);
       s.output(s.op("Mul", [s.op("Mul", [x, sum]), scalar(half)]), "y");
       expect(foldGelu(s.graph).modified).to.equal(false);
+    }
+  });
+});
+
+describe("sums over the first axes", () => {
+  it("are taken in two, with the axes kept or not", async () => {
+    const s = new Sketch();
+    const x = s.input("x", [3, 4, 2, 5]);
+    s.output(s.op("ReduceSum", [x, s.constant(Constant.int64s([0, 1]))], { keepdims: int(0) }), "bias");
+    s.output(s.op("ReduceSum", [x, s.constant(Constant.int64s([0, 1, 2]))]), "kept");
+    const before = await run(s.graph);
+    expect(sumRowsFirst(s.graph).modified).to.equal(true);
+    expect(s.count("ReduceSum")).to.equal(4);
+    close(await run(s.graph), before);
+  });
+
+  it("stay where they are over one axis, over all, or over others", () => {
+    const s = new Sketch();
+    const x = s.input("x", [3, 4, 5]);
+    for (const axes of [[0], [0, 1, 2], [1, 2], [0, 2]]) s.op("ReduceSum", [x, s.constant(Constant.int64s(axes))]);
+    s.op("ReduceSum", [x]);
+    expect(sumRowsFirst(s.graph).modified).to.equal(false);
+  });
+});
+
+describe("masks of ReLUs", () => {
+  const masked = (s: Sketch, threshold: number, shape: readonly number[]): Value => {
+    const scalar = (v: number): Value => s.constant(Constant.of("float32", [], [v]));
+    const x = s.input("x", [4, 5]);
+    const relu = s.op("Relu", [x]);
+    relu.type = x.type;
+    const isOn = s.op("Greater", [relu, scalar(threshold)]);
+    isOn.type = tensorType("bool", [4, 5]);
+    return s.op("Where", [isOn, s.input("d", shape), scalar(0)]);
+  };
+
+  it("are multiplied by, with the same values at the kink and by it", async () => {
+    const s = new Sketch();
+    s.output(masked(s, 0, [4, 5]), "dx");
+    const before = await run(s.graph);
+    expect(before["dx"]!.some((v) => v === 0) && before["dx"]!.some((v) => v !== 0)).to.equal(true);
+    expect(multiplyByMasks(s.graph).modified).to.equal(true);
+    dce(s.graph);
+    expect([s.count("Where"), s.count("Greater")]).to.deep.equal([0, 0]);
+    close(await run(s.graph), before);
+    const x = s.graph.inputs[0]!;
+    const smallest = 2 ** -126;
+    const mask = new Sketch();
+    mask.graph.inputs.push(x);
+    const hard = s.graph.nodes.find((n) => n.op === "HardSigmoid")!;
+    mask.output(mask.op("HardSigmoid", [x], hard.attributes), "mask");
+    const session = await InferenceSession.create(serializeModel(newModel(mask.graph)), { logSeverityLevel: 3 });
+    const values = Float32Array.from([0, -0, smallest, 1e-30, 1, 3e38, -1e-30, -1]);
+    const feed = Float32Array.from({ length: 20 }, (_, i) => values[i % 8]!);
+    const { mask: made } = await session.run({ x: new Tensor("float32", feed, [4, 5]) });
+    await session.release();
+    expect(Array.from((made!.data as Float32Array).slice(0, 8), (v) => v + 0)).to.deep.equal([0, 0, 1, 1, 1, 1, 0, 0]);
+  });
+
+  it("stay choices with another threshold, or where a shape broadcasts", () => {
+    for (const [threshold, shape] of [
+      [0.5, [4, 5]],
+      [0, [1, 5]],
+    ] as const) {
+      const s = new Sketch();
+      s.output(masked(s, threshold, shape), "dx");
+      expect(multiplyByMasks(s.graph).modified).to.equal(false);
     }
   });
 });
