@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { phasesOf, type Manifest } from "../format/manifest.js";
+import { phasesOf, usualGraph, type Manifest } from "../format/manifest.js";
 import { estimatedSizes, simulatePeak } from "../passes/memory.js";
 import { loadModel } from "../serde/index.js";
 import { must } from "../util/assert.js";
@@ -14,7 +14,7 @@ export interface StepMemory {
   buffers: number;
   /** What sessions take while they do not run. */
   sessions: number;
-  /** The most that one run takes: what its nodes hand on, and the copies of its outputs that the binding makes. */
+  /** The most that is taken while one runs: what its nodes hand on, the copies of its outputs that the binding makes, and an arena. */
   run: number;
 }
 
@@ -30,6 +30,9 @@ interface GraphMemory {
 
 /** Bytes that a session of onnxruntime-node 1.30 takes for each node: 41 MB for the 7,279 of an encoder's curvature step. */
 const sessionBytesPerNode = 6000;
+
+/** What an arena holds of what its session takes at its peak: blocks in between are too small for what comes. */
+const arenaShare = 8 / 7;
 
 /** How steps are taken. */
 export interface StepKind {
@@ -81,14 +84,20 @@ export async function stepMemory(
     buffers.set(name, byteLength(dtype, sizeOf(shape.map((dim) => sizeOfDim(dim, (s) => sizes.get(s)) ?? 1))));
   }
   const graphs = [...known.values()];
+  const keeper = fused && !manifest.recompute ? known.get(usualGraph(manifest.schedule) ?? "") : undefined;
+  const held = keeper ? arenaShare * keeper.peak : 0;
   const sum = (bytes: Iterable<number>): number => [...bytes].reduce((a, b) => a + b, 0);
   return {
     buffers: sum(buffers.values()),
     sessions: sum(graphs.map(({ session }) => session)),
-    // A descent that gives much is run in parts.
     run: Math.max(
-      0,
-      ...[...known].map(([key, { peak, copies }]) => peak + (last.has(key) ? Math.min(copies, partBytes) : copies)),
+      held,
+      ...[...known].map(([key, memory]) => {
+        // A descent that gives much is run in parts.
+        const copies = last.has(key) ? Math.min(memory.copies, partBytes) : memory.copies;
+        // Where nothing holds on to it, memory is given back before outputs are copied.
+        return held + (memory === keeper ? copies : Math.max(memory.peak, copies));
+      }),
     ),
   };
 }
