@@ -33,6 +33,10 @@ const { values } = parseArgs({
   },
 });
 const { work, threads } = values;
+/** Runs of several steps that do not count yet, and those that do. */
+const [warmUpRuns, countedRuns] = [2, 4];
+/** What the others are held against. */
+const sam = must(contestants[0], "SAM");
 const say = (line: string) => process.stderr.write(`${line}\n`);
 const model = join(work, "model.onnx");
 
@@ -43,13 +47,19 @@ async function prepare({ name, options }: Contestant): Promise<void> {
   await patch(model, folderOf(name), { loss, ...options, hyper: { lr: 1e-4, ...options.hyper }, force: true });
 }
 
-const start = async (name: string, ...more: string[]): Promise<LineProcess> => {
-  const script = join(root, "build", "scripts", "bench", "optimizer_process.js");
-  const [child] = await LineProcess.start(name, process.execPath, [
-    ...[script, folderOf(name), join(work, "batch.json"), threads, ...more],
-  ]);
+const startScript = async (name: string, script: string, args: readonly string[]): Promise<LineProcess> => {
+  const file = join(root, "build", "scripts", "bench", script);
+  const [child] = await LineProcess.start(name, process.execPath, [file, ...args]);
   return child;
 };
+
+const inputsOf = (name: string): string[] => [folderOf(name), join(work, "batch.json"), threads];
+
+const start = (name: string, ...more: string[]): Promise<LineProcess> =>
+  startScript(name, "optimizer_process.js", [...inputsOf(name), ...more]);
+
+const startTraining = (name: string, run: number): Promise<LineProcess> =>
+  startScript(name, "contender.js", ["train", ...inputsOf(name), String(run)]);
 
 /** Bytes of state for each trainable parameter. */
 function stateBytes(name: string): number {
@@ -70,24 +80,56 @@ function meanOver({ name, weights }: Contestant, of: (graphs: string) => number 
 const keyOf = ({ weights }: Contestant, graphs: string): string =>
   graphs.split(" ").find((graph) => graph in weights) ?? "plain";
 
-async function measure(contestant: Contestant, reference: LineProcess): Promise<Cost> {
-  const { name, steps } = contestant;
-  const child = await start(name);
+/** Milliseconds a step of a contestant, and of SAM's steps that were taken in turn with them. */
+type Timed = Pick<Cost, "times" | "sam" | "milliseconds">;
+
+const rounded = (times: readonly number[]): number[] => times.map(Math.round);
+
+/** Runs of several steps, as `curvsam train` takes them, in turn with such runs of SAM. */
+async function timeRuns({ name }: Contestant, run: number): Promise<Timed> {
+  const pair = await Promise.all([name, sam.name].map((each) => startTraining(each, run)));
+  const means: number[][] = [[], []];
+  for (let round = -warmUpRuns; round < countedRuns; round++) {
+    for (const [i, child] of pair.entries()) {
+      await setTimeout(Number(values.pause));
+      const { ms } = await child.ask("step");
+      if (round >= 0) means[i]?.push(Number(ms));
+    }
+  }
+  for (const child of pair) await child.ask("end");
+  const [own = [], others = []] = means;
+  return { times: { run: rounded(own) }, sam: rounded(others), milliseconds: median(own) };
+}
+
+/** Steps one by one, in turn with steps of SAM; weighed by the contestant's own schedule. */
+async function timeSteps(contestant: Contestant): Promise<Timed> {
+  const [child, reference] = await Promise.all([start(contestant.name), start(sam.name)]);
   const own = new Map<string, number[]>();
-  const sam: number[] = [];
-  for (let i = 0; i < contestant.warmUp + steps; i++) {
+  const others: number[] = [];
+  for (let i = 0; i < contestant.warmUp + contestant.steps; i++) {
     await setTimeout(Number(values.pause));
     const { ms, graphs } = await child.ask("step");
     await setTimeout(Number(values.pause));
     const { ms: other } = await reference.ask("step");
     if (i < contestant.warmUp) continue;
-    const key = keyOf(contestant, String(graphs));
+    const key = keyOf(contestant, graphs as string);
     own.set(key, [...(own.get(key) ?? []), Number(ms)]);
-    sam.push(Number(other));
+    others.push(Number(other));
   }
-  await child.ask("end");
+  for (const process of [child, reference]) await process.ask("end");
+  const times = Object.fromEntries([...own].map(([graph, x]) => [graph, rounded(x)]));
+  const milliseconds = meanOver(contestant, (graph) => {
+    const found = own.get(graph);
+    return found && median(found);
+  });
+  return { times, sam: rounded(others), milliseconds };
+}
+
+async function measure(contestant: Contestant): Promise<Cost> {
+  const { name, run } = contestant;
+  const timed = run === undefined ? await timeSteps(contestant) : await timeRuns(contestant, run);
   const profiled = await start(name, "profile");
-  for (let i = 0; i < contestant.warmUp + steps; i++) await profiled.ask("step");
+  for (let i = 0; i < contestant.warmUp + contestant.steps; i++) await profiled.ask("step");
   const profile = (await profiled.ask("end"))["profile"] as Record<string, Shares>;
   const share = (graph: string): number | undefined => {
     const found =
@@ -96,14 +138,10 @@ async function measure(contestant: Contestant, reference: LineProcess): Promise<
         : profile[graph];
     return found && found.own / found.all;
   };
-  const milliseconds = meanOver(contestant, (graph) => {
-    const times = own.get(graph);
-    return times && median(times);
-  });
-  const times = Object.fromEntries([...own].map(([graph, x]) => [graph, x.map(Math.round)]));
   return {
     name,
-    ...{ times, sam: sam.map(Math.round), milliseconds, ratio: milliseconds / median(sam) },
+    ...timed,
+    ratio: timed.milliseconds / median(timed.sam),
     share: meanOver(contestant, share),
     stateBytes: stateBytes(name),
   };
@@ -122,14 +160,11 @@ async function main(): Promise<void> {
   check(existsSync(model), `${model}: absent; npm run bench -- --prepare makes it`);
   const file = join(root, "docs", "OPTIMIZER_COSTS.json");
   const before = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Costs) : { machine: "", costs: [] };
-  const sam = must(contestants[0], "SAM");
   for (const contestant of new Set([sam, ...chosen])) await prepare(contestant);
-  const reference = await start(sam.name);
-  for (let i = 0; i < 3; i++) await reference.ask("step");
   const machine = `${new Date().toISOString().slice(0, 10)}; ${cpus()[0]?.model.trim() ?? "unknown"}; ${threads} threads; Node ${process.version}`;
   let costs = before.costs;
   for (const contestant of chosen) {
-    const cost = await measure(contestant, reference);
+    const cost = await measure(contestant);
     say(
       `${cost.name}: ${cost.milliseconds.toFixed(0)} ms, ${cost.ratio.toFixed(3)} of SAM, ${(100 * cost.share).toFixed(1)} % of it arithmetic`,
     );
@@ -138,7 +173,6 @@ async function main(): Promise<void> {
     writeFileSync(file, `${JSON.stringify({ machine, costs }, null, 1)}\n`);
     writeFileSync(join(root, "docs", "OPTIMIZER_COSTS.md"), costsPage({ machine, costs }));
   }
-  await reference.ask("end");
 }
 
 await runScript(main);

@@ -36,14 +36,15 @@ export function costsPage({ machine, costs }: Costs): string {
     "# What optimizers cost",
     "<!-- Written by `node build/scripts/bench/optimizer_costs.js`; not by hand. -->",
     "On the 6-layer encoder of the [benchmark](BENCHMARKS.md) (12.2 million parameters, batch 16 x 64), over AdamW unless said. Each " +
-      "takes its steps in turn with SAM over AdamW in another process: the ratio is of the mean step of its own schedule, of the " +
-      "medians of each kind of step, to the median of SAM's. The share is that of the optimizer's own arithmetic in the time of all " +
+      "takes its steps in turn with SAM over AdamW in another process, as `curvsam train` takes them: several in one run of the " +
+      "runtime, whole periods of the schedule. The ratio is that of the medians of the mean step of a run. The share is that of the optimizer's own arithmetic in the time of all " +
       "kernels, under the runtime's profile: perturbation, descent, averages, and for curvature that is measured the measuring too. " +
       "State: bytes for each trainable parameter, beside the parameter itself.",
     `${machine}.`,
     markdownTable(["optimizer", "ms a step", "/ SAM", "own share", "state, bytes", "target", ""], rows).trimEnd(),
-    "Refreshes are measured under shorter schedules where theirs are long (F = 20; Shampoo's statistics and roots every 100 steps, " +
-      "blocks of at most 192; K-FAC's factors every 10, inverses every 100), and weighed by their own.",
+    "Where other graphs run between steps, or the period is long (SASSHA; Shampoo's statistics and roots every 100 steps, blocks of at " +
+      "most 192; K-FAC's factors every 10, inverses every 100), steps are taken one by one, by a shorter schedule, and the medians of " +
+      "each kind are weighed by their own.",
     "",
   ].join("\n\n");
 }
