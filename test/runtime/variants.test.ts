@@ -7,10 +7,7 @@ import { patch, type PatchOptions } from "../../src/pack/patch.js";
 import { Engine } from "../../src/runtime/engine.js";
 import type { Feeds } from "../../src/runtime/batch.js";
 import { saveModel } from "../../src/serde/index.js";
-import { bases } from "../../src/optim/compose.js";
-import { must } from "../../src/util/assert.js";
 import { batchNormNet } from "../support/batch_norms.js";
-import { workingCells } from "../support/cells.js";
 import { relativeError } from "../support/run_graph.js";
 import { twoLayers } from "../support/two_layers.js";
 
@@ -77,33 +74,6 @@ const cases: Record<string, Case> = {
     optimizerOptions: { share: 0.25, frequency: 3 },
   },
 };
-
-/** What can be switched on with every combination, all at once: each ascent with each combine rule, over one base after another. */
-const everythingOn = {
-  groups: [
-    {
-      name: "biases",
-      match: (name: string) => name.endsWith("bias"),
-      hyper: { lr: 0.005, weight_decay: 0, rho: 0.1, delta: 0.5 },
-    },
-  ],
-  hyper: { lr: 0.01, weight_decay: 0.1, clip_norm: 2, clip_value: 0.5, loss_scale: 64 },
-};
-const pairs = [...new Map(workingCells.map((c) => [`${c.ascent} ${c.combine}`, c])).values()];
-for (const [i, { ascent, combine }] of pairs.entries()) {
-  const base = must(bases[i % bases.length], "a base").name;
-  const hyper = Object.entries(everythingOn.groups[0]?.hyper ?? {}).filter(
-    ([name]) => (name !== "rho" || ascent !== "none") && (name !== "delta" || ascent === "curvsam"),
-  );
-  cases[`all that goes with every combination: ${ascent}, ${combine}, ${base}`] = {
-    ...{ optimizer: ascent, combine, base, linear: base !== "kfac" },
-    ...(base === "kfac" && { baseOptions: { fisher: "empirical", factors: 2, inverses: 3 } }),
-    ...(base === "shampoo" && { baseOptions: { statistics: 1, roots: 2, start: 1 } }),
-    // Roots of statistics that have no full rank yet would magnify what rounding leaves of a difference.
-    hyper: { ...everythingOn.hyper, ...(base === "shampoo" && { shampoo_ridge: 0.01 }) },
-    groups: everythingOn.groups.map((g) => ({ ...g, hyper: Object.fromEntries(hyper) })),
-  };
-}
 
 describe("variants of the step in the runtime", () => {
   let folder: string;

@@ -90,19 +90,17 @@ export const curvsam: Ascent<typeof options> = {
     const { b } = c;
     const d = s.tensors.get("curvature_scale") ?? scales(c, o, s).d;
     const factor = biasFactor(c, s);
-    const times = (x: Value): Value => (factor ? e.mul(b, factor, x) : x);
     const directions = new Map<string, Direction>(
-      [...g].map(([name, x]) => {
-        if (o.granularity === "element") return [name, { tensor: e.div(b, x, at(d, name)), ...(factor && { factor }) }];
-        return [name, { tensor: x, factor: times(e.reciprocal(b, at(d, name))) }];
-      }),
+      [...g].map(([name, x]) => [name, { tensor: e.div(b, x, at(d, name)), ...(factor && { factor }) }]),
     );
     const squares = mapParams(g, (x, name) => {
-      const { tensor, factor: own } = at(directions, name);
-      if (o.radius === "euclidean")
-        return own ? e.mul(b, e.square(b, own), sumSquares(b, tensor)) : sumSquares(b, tensor);
-      const product = o.granularity === "element" ? e.sumAll(b, e.mul(b, x, tensor)) : sumSquares(b, x);
-      return own ? e.mul(b, own, product) : product;
+      const { tensor } = at(directions, name);
+      if (o.radius === "ellipsoid") {
+        const inner = e.sumAll(b, e.mul(b, x, tensor));
+        return factor ? e.mul(b, factor, inner) : inner;
+      }
+      const square = sumSquares(b, tensor);
+      return factor ? e.mul(b, e.square(b, factor), square) : square;
     });
     return perturbAlong(c, w, directions, squares, o.scope);
   },

@@ -1,5 +1,6 @@
 import type { Value } from "../../ir/graph.js";
 import * as e from "../../ops/emit.js";
+import { must } from "../../util/assert.js";
 import { at, guardedRatio, mapParams, scaledNorm, sumOf, sumSquares } from "../arithmetic.js";
 import type { Params, Perturbation, StepContext } from "../part.js";
 
@@ -24,58 +25,37 @@ export function perturbAlong(
   squares: Params,
   scope: Scope,
 ): Perturbation {
-  const groupOf = (name: string): string => parameters.get(name)?.group ?? "";
-  const norms = new Map<string, Value>();
-  const normFor = (name: string): Value => {
-    const key = scope === "global" ? "" : groupOf(name);
-    let norm = norms.get(key);
-    if (!norm) {
-      const terms = [...squares].filter(([n]) => scope === "global" || groupOf(n) === key).map(([, q]) => q);
-      norms.set(key, (norm = e.sqrt(b, sumOf(b, terms))));
-    }
-    return norm;
-  };
-  const scaleFor = (name: string): Value => guardedRatio(b, hyper("rho", name), normFor(name));
+  const names = [...w.keys()];
+  const groupOf = (name: string): string => at(parameters, name).group;
+  const groups = [...new Set(names.map(groupOf))];
+  const members = (group: string): string[] => names.filter((name) => groupOf(name) === group);
+  const root = (terms: readonly Value[]): Value => e.sqrt(b, sumOf(b, terms));
+  const scales = new Map(
+    groups.map((group) => {
+      const within = scope === "global" ? names : members(group);
+      const norm = root(within.map((name) => at(squares, name)));
+      return [group, guardedRatio(b, hyper("rho", members(group)[0]), norm)];
+    }),
+  );
   const perturbed = mapParams(w, (x, name) => {
     const { tensor, factor } = at(directions, name);
-    const scale = scaleFor(name);
+    const scale = at(scales, groupOf(name));
     return e.add(b, x, e.mul(b, factor ? e.mul(b, scale, factor) : scale, tensor));
   });
-  return { perturbed, ...lengths() };
-
-  /** ‖ε‖₂, of all parameters and of each group, without reading ε: scales times norms of directions. */
-  function lengths(): Pick<Perturbation, "norm" | "diagnostics"> {
-    const groups = [...new Set([...w.keys()].map(groupOf))];
-    const parts = groups.map((group) => {
-      const byScale = new Map<Value, Value[]>();
-      for (const name of w.keys()) {
-        if (groupOf(name) !== group) continue;
-        const { tensor, factor } = at(directions, name);
-        const own = sumSquares(b, tensor);
-        const scale = scaleFor(name);
-        byScale.set(scale, [...(byScale.get(scale) ?? []), factor ? e.mul(b, e.square(b, factor), own) : own]);
-      }
-      return { group, byScale };
+  // ‖ε‖₂ of each group without reading ε: its scale times the norm of its directions.
+  const lengths = groups.map((group) => {
+    const own = members(group).map((name) => {
+      const { tensor, factor } = at(directions, name);
+      const square = sumSquares(b, tensor);
+      return factor ? e.mul(b, e.square(b, factor), square) : square;
     });
-    const norm = (byScale: ReadonlyMap<Value, readonly Value[]>): Value => {
-      const terms = [...byScale].map(([scale, squared]) => scaledNorm(b, scale, e.sqrt(b, sumOf(b, squared))));
-      const [only] = terms;
-      if (only && terms.length === 1) return only;
-      return e.sqrt(
-        b,
-        sumOf(
-          b,
-          terms.map((x) => e.square(b, x)),
-        ),
-      );
-    };
-    const all = new Map<Value, Value[]>();
-    for (const { byScale } of parts) {
-      for (const [scale, squared] of byScale) all.set(scale, [...(all.get(scale) ?? []), ...squared]);
-    }
-    const diagnostics = new Map(
-      groups.length > 1 ? parts.map((p) => [`perturbation_norm/${p.group}`, norm(p.byScale)] as const) : [],
-    );
-    return { norm: norm(all), diagnostics };
-  }
+    return scaledNorm(b, at(scales, group), root(own));
+  });
+  const [only] = lengths;
+  if (only && lengths.length === 1) return { perturbed, norm: only };
+  return {
+    perturbed,
+    norm: root(lengths.map((x) => e.square(b, x))),
+    diagnostics: new Map(groups.map((group, i) => [`perturbation_norm/${group}`, must(lengths[i], group)])),
+  };
 }
