@@ -29,7 +29,9 @@ export interface Moments {
   /** m, whose bias c₁ = 1 − β₁ᵗ takes away. */
   m: Params;
   c1: Value;
-  /** √(v/c₂) + ϵ of a parameter. */
+  /** √c₂. */
+  root: Value;
+  /** √v + ϵ√c₂ of a parameter, √c₂ times √(v/c₂) + ϵ: scalars take the factor, so that no pass over the parameter does. */
   denominator: (name: string) => Value;
   state: State;
 }
@@ -49,11 +51,13 @@ export function moments({ b, hyper: value }: StepContext, g: Params, s: State): 
   const v = mapParams(kept("adam_v"), (x, name) => ema(b, beta2, x, e.square(b, at(g, name))));
   const before = s.tensors.get("adam_v_max");
   const largest = before && mapParams(before, (x, name) => e.max(b, x, at(v, name)));
-  const root = e.reciprocal(b, e.sqrt(b, c2));
+  const root = e.sqrt(b, c2);
+  const floor = e.mul(b, value("eps"), root);
   return {
     m,
     c1,
-    denominator: (name) => e.add(b, e.mul(b, e.sqrt(b, at(largest ?? v, name)), root), value("eps")),
+    root,
+    denominator: (name) => e.add(b, e.sqrt(b, at(largest ?? v, name)), floor),
     state: {
       tensors: new Map([["adam_m", m], ["adam_v", v], ...(largest ? ([["adam_v_max", largest]] as const) : [])]),
       scalars: new Map([

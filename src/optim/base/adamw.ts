@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { adaptiveStep } from "./adaptive.js";
+import * as e from "../../ops/emit.js";
 import { momentFields, moments, momentState } from "../moments.js";
 import type { Base } from "../part.js";
 import { hyper, hyperOf, ranges } from "../schema.js";
@@ -25,7 +26,7 @@ export const adamw: Base<typeof options> = {
   hyper: (o) => hyperOf(options, o),
   state: (o) => momentState(o.amsgrad),
   descend: (c, _, w, g, s) => {
-    const { m, c1, denominator, state } = moments(c, g, s);
-    return { next: adaptiveStep(c, w, m, c1, denominator), state };
+    const { m, c1, root, denominator, state } = moments(c, g, s);
+    return { next: adaptiveStep(c, w, m, e.div(c.b, c1, root), denominator), state };
   },
 };

@@ -206,10 +206,10 @@ export const shampoo: Base<typeof options> = {
       });
       return sgd.descend(c, sgdOptions(o), w, direction, s);
     }
-    const { m, c1, denominator, state } = moments(c, g, s);
+    const { m, c1, root, denominator, state } = moments(c, g, s);
     const next = mapParams(w, (x, name) => {
       const mean = e.div(b, at(m, name), c1);
-      const adam = e.div(b, mean, denominator(name));
+      const adam = e.div(b, e.mul(b, root, mean), denominator(name));
       const u = preconditioned(c, o, mean, name, s);
       const rate = value("lr", name);
       const kept = e.mul(b, x, oneMinus(b, e.mul(b, rate, value("weight_decay", name))));
