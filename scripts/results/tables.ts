@@ -3,113 +3,121 @@
  *
  *     npm run compile && node build/scripts/results/tables.js
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatNumber, markdownTable, type TableCell } from "../../src/report/table.js";
-import { check, must } from "../../src/util/assert.js";
-import { root } from "../../test/support/root.js";
+import { check } from "../../src/util/assert.js";
 import { mean, standardError } from "../../src/util/statistics.js";
-import { pairedTest } from "./paired.js";
-import { arms, studies, type Study } from "./studies.js";
+import { root } from "../../test/support/root.js";
+import { compare, significant, type Arm, type Comparison } from "./comparison.js";
+import { studies } from "./studies.js";
 
-/** What these tables take of a line of a sweep's results. */
-interface Result {
-  parameters: Record<string, string | number | boolean | null>;
-  seed: number;
-  metrics: Record<string, number | null>;
-  seconds: number;
-  gradients: number;
-  steps: number;
-  threads: number;
-  error: string | null;
-}
+const summaryOf = ({ scores }: Arm): string => `${mean(scores).toFixed(4)} ± ${standardError(scores).toFixed(4)}`;
 
-const significant = 0.05;
+const signed = (x: number): string => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(4)}`;
 
-function readResults(name: string): Result[] {
-  const file = join(root, "docs", "results", `${name}.jsonl`);
-  check(existsSync(file), `${file}: absent; run curvsam sweep scripts/results/${name}.yaml`);
-  const lines = readFileSync(file, "utf8").trim().split("\n");
-  return lines.map((line) => JSON.parse(line) as Result).filter(({ error }) => error === null);
-}
+const headingOf = ({ study: { task, model } }: Comparison): string => `${task}: ${model}`;
 
-const scoreOf = ({ metric }: Study, { metrics, seed }: Result): number =>
-  must(metrics[metric], `${metric} of seed ${seed}`);
+/** What GitHub makes of a heading, to link to it. */
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, "")
+    .replaceAll(" ", "-");
 
-/** What the sweep varies besides the optimizer, as text. */
-const settingsOf = ({ parameters }: Result): string =>
-  Object.entries(parameters)
-    .filter(([name, value]) => name !== "optimizer" && value !== null)
-    .map(([name, value]) => `${name === "learning_rate" ? "lr" : name} ${String(value)}`)
-    .join(", ");
-
-/** The settings with which each optimizer did best on the tuning seed; of equals the first. */
-function tuned(study: Study): Map<string, string> {
-  const best = new Map<string, { score: number; settings: string }>();
-  for (const result of readResults(`${study.name}.tune`)) {
-    const optimizer = String(result.parameters["optimizer"]);
-    const score = scoreOf(study, result);
-    const known = best.get(optimizer);
-    if (!known || score > known.score) best.set(optimizer, { score, settings: settingsOf(result) });
-  }
-  return new Map([...best].map(([optimizer, { settings }]) => [optimizer, settings]));
-}
-
-function section(study: Study): string {
-  const results = readResults(study.name);
-  const settings = tuned(study);
-  const seeds = [...new Set(results.map(({ seed }) => seed))].sort((a, b) => a - b);
-  const rowsOf = (optimizer: string): Result[] => {
-    const own = results.filter(({ parameters }) => parameters["optimizer"] === optimizer);
-    for (const result of own) {
-      check(
-        settingsOf(result) === settings.get(optimizer),
-        `${study.name}: ${optimizer} ran with ${settingsOf(result)}, not as tuned`,
-      );
-    }
-    return seeds.map((seed) =>
-      must(
-        own.find((result) => result.seed === seed),
-        `${study.name}: seed ${seed} of ${optimizer}`,
-      ),
-    );
-  };
-  const last = must(arms.at(-1), "an optimizer");
-  const ours = rowsOf(last.optimizer).map((result) => scoreOf(study, result));
-  const rows = arms.map(({ optimizer, title }): TableCell[] => {
-    const own = rowsOf(optimizer);
-    const scores = own.map((result) => scoreOf(study, result));
-    const summary = `${mean(scores).toFixed(4)} ± ${standardError(scores).toFixed(4)}`;
-    const spent = [Math.round(mean(own.map(({ seconds }) => seconds))), mean(own.map(({ gradients }) => gradients))];
-    const start = [title, settings.get(optimizer) ?? "", summary];
-    if (optimizer === last.optimizer) return [...start, null, null, null, ...spent];
-    const { difference, error, p } = pairedTest(ours, scores);
-    const verdict = p >= significant ? "tie" : difference > 0 ? "win" : "loss";
-    const gap = `${difference < 0 ? "−" : "+"}${Math.abs(difference).toFixed(4)} ± ${error.toFixed(4)}`;
-    return [...start, gap, formatNumber(p, 2), verdict, ...spent];
+function section(comparison: Comparison): string {
+  const { study, seeds, points, steps } = comparison;
+  const rows = comparison.arms.map((arm): TableCell[] => {
+    const { title, settings, results, against } = arm;
+    const budget = [
+      Math.round(mean(results.map(({ seconds }) => seconds))),
+      mean(results.map(({ gradients }) => gradients)),
+    ];
+    const start = [title, settings, summaryOf(arm)];
+    if (!against) return [...start, null, null, null, ...budget];
+    const { difference, error, p, verdict } = against;
+    return [...start, `${signed(difference)} ± ${error.toFixed(4)}`, formatNumber(p, 2), verdict, ...budget];
   });
-  const { steps, threads } = must(results[0], "a result");
+  const metric = `${study.metricName}, ${study.less ? "less" : "more"} is better`;
   return [
-    `## ${study.title}`,
+    `## ${headingOf(comparison)}`,
     "",
     study.setting,
-    `${steps} steps; mean ± standard error over ${seeds.length} seeds (${seeds.join(", ")}), each optimizer as it did best of four points on`,
-    `another seed. p is that of the paired t-test; below ${significant} it counts as a win or a loss. Wall time of training with ${threads} thread${threads === 1 ? "" : "s"},`,
-    "on a machine that did other work as well; gradient evaluations count a Hessian-vector product as two.",
+    "",
+    `${steps} steps; mean ± standard error over ${seeds.length} seeds (${seeds.join(", ")}), each optimizer over ${study.base} as it did best of ${points} points on`,
+    "another seed.",
+    ...(study.paper === undefined ? [] : [`The paper, at another scale: ${study.paper}.`]),
+    "",
+    markdownTable(["optimizer", "tuned", metric, "CurvSAM − it", "p", "CurvSAM", "wall time, s", "gradients"], rows),
+    study.remark,
+    "",
+  ].join("\n");
+}
+
+const titles: Readonly<Record<string, string>> = { none: "AdamW or SGD", sam: "SAM", asam: "ASAM" };
+
+/** `Against SAM: 0 wins, 6 ties, 0 losses.` */
+function tally(comparisons: readonly Comparison[], optimizer: string): string {
+  const verdicts = comparisons.map(({ arms }) => arms.find((arm) => arm.optimizer === optimizer)?.against?.verdict);
+  const count = (verdict: string): number => verdicts.filter((each) => each === verdict).length;
+  return `Against ${titles[optimizer] ?? optimizer}: wins ${count("win")}, ties ${count("tie")}, losses ${count("loss")}.`;
+}
+
+/** How many wins and losses are left once every p is multiplied by the number of comparisons. */
+function bonferroni(comparisons: readonly Comparison[]): string {
+  const all = comparisons.flatMap(({ arms }) => arms.flatMap(({ against }) => (against ? [against.p] : [])));
+  const left = all.filter((p) => p * all.length < significant).length;
+  return `With every p multiplied by the number of comparisons, ${all.length} (Bonferroni), ${left} of these wins and losses remain.`;
+}
+
+function overview(comparisons: readonly Comparison[]): string {
+  const rows = comparisons.map((comparison): TableCell[] => {
+    const { study, seeds, arms } = comparison;
+    const verdictOn = (optimizer: string): TableCell => {
+      const against = arms.find((arm) => arm.optimizer === optimizer)?.against;
+      if (!against) return null;
+      const { verdict, difference, p } = against;
+      return `${verdict === "tie" ? verdict : `**${verdict}**`} (${signed(difference)}, p ${formatNumber(p, 2)})`;
+    };
+    const ours = arms.find(({ against }) => against === null);
+    return [
+      `[${study.task}](#${anchorOf(headingOf(comparison))}), ${study.model}`,
+      `${study.metricName} ${study.less ? "↓" : "↑"}`,
+      seeds.length,
+      ours ? summaryOf(ours) : null,
+      ...Object.keys(titles).map(verdictOn),
+      study.paper ?? "–",
+    ];
+  });
+  return [
+    "## In one look",
+    "",
+    "CurvSAM against the others, at what two CPU cores train in minutes: small networks, capped data, few steps. A difference is CurvSAM's minus",
+    `the other's; it is a win or a loss where p of the paired t-test is below ${significant}, and a tie else. With five seeds the test finds`,
+    "a true difference four times in five only where it is as large as 1.7 standard deviations of the differences: a tie is no proof of equality. One",
+    "comparison in twenty is called a win or a loss where there is no difference. Arrows: whether more or less is better.",
+    "",
+    ...Object.keys(titles).map((optimizer) => `- ${tally(comparisons, optimizer)}`),
+    "",
+    bonferroni(comparisons),
+    "Where both were tried on the tuning seed, CurvSAM's ρ = 0.01 was better than its default of 0.05 at 7 of 9 learning rates (CIFAR-10, molecules):",
+    "in short training a smaller radius is worth a try, though one seed each makes no new default.",
     "",
     markdownTable(
       [
-        "optimizer, over AdamW",
-        "tuned",
-        study.metricName,
-        `${last.title} − it`,
-        "p",
-        last.title,
-        "wall time, s",
-        "gradients",
+        "task",
+        "metric",
+        "seeds",
+        "CurvSAM",
+        ...Object.values(titles).map((title) => `against ${title}`),
+        "the paper, at another scale",
       ],
       rows,
     ),
+    "Each table below says what was tuned and what was spent. Gradient evaluations are the budget, a Hessian-vector product counted as two;",
+    "the wall times (one thread) are those of a machine that other work shared and at times stopped, and tell nothing of an optimizer's cost:",
+    "for that see [OPTIMIZER_COSTS.md](OPTIMIZER_COSTS.md). To run one again, see the head of its file in `scripts/results`.",
+    "",
   ].join("\n");
 }
 
@@ -120,7 +128,9 @@ export function withTables(text: string): string {
   const [before, rest] = text.split(begin);
   const after = rest?.split(end)[1];
   check(before !== undefined && after !== undefined, `docs/RESULTS.md: ${begin} and ${end} expected`);
-  return `${before}${begin}\n\n${studies.map(section).join("\n")}\n${end}${after}`;
+  const comparisons = studies.map(compare);
+  const sections = [overview(comparisons), ...comparisons.map(section)];
+  return `${before}${begin}\n\n${sections.join("\n")}\n${end}${after}`;
 }
 
 export const resultsFile = join(root, "docs", "RESULTS.md");
