@@ -103,6 +103,16 @@ describe("optimizers on the command line", () => {
     expect(manifest.parameters["first.bias"]?.group).to.equal("biases_no_decay");
   });
 
+  it("draws probes as it is told, those of the ascent and of the base apart", async () => {
+    const drawn = async (name: string, ...options: string[]): Promise<unknown[]> => {
+      const { random } = readManifest(await patched(name, "--base", "adahessian", ...options));
+      return ["z/first.weight", "base_z/first.weight"].map((probe) => random[probe]?.distribution);
+    };
+    expect(await drawn("probes")).to.deep.equal(["normal", "rademacher"]);
+    const turned = ["--set", "curvsam.probe=rademacher", "--set", "adahessian.probe=normal"];
+    expect(await drawn("turned", ...turned)).to.deep.equal(["rademacher", "normal"]);
+  });
+
   it("takes a preset, and what is said beside it instead", async () => {
     const fast = readManifest(await patched("fast", "--preset", "fast"));
     expect(fast.optimizer).to.include({ estimator: "gauss-newton", frequency: 5 });
