@@ -235,7 +235,7 @@ async function measure(contenders: readonly Contender[], steps: number): Promise
       importedBytes: Number(imported ?? 0),
       firstLoss: c.loss,
       stepsInRun: c.count,
-      version: version === undefined ? null : String(version),
+      version: (version ?? null) as string | null,
     });
   }
   return entries;
@@ -255,7 +255,7 @@ async function outsideShare({ name, work, threads, steps }: Options, ascent: str
   const [child] = await LineProcess.start("kernels", process.execPath, args);
   const walls: number[] = [];
   for (let i = 0; i < warmUp + steps; i++) walls.push(Number((await child.ask("step"))["ms"]));
-  const runs = String((await child.ask("end"))["executor"])
+  const runs = ((await child.ask("end"))["executor"] as string)
     .split(",")
     .map(Number);
   check(runs.length === walls.length, `${runs.length} runs in the profile of ${walls.length}`);
