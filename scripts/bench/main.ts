@@ -255,9 +255,7 @@ async function outsideShare({ name, work, threads, steps }: Options, ascent: str
   const [child] = await LineProcess.start("kernels", process.execPath, args);
   const walls: number[] = [];
   for (let i = 0; i < warmUp + steps; i++) walls.push(Number((await child.ask("step"))["ms"]));
-  const runs = ((await child.ask("end"))["executor"] as string)
-    .split(",")
-    .map(Number);
+  const runs = ((await child.ask("end"))["executor"] as string).split(",").map(Number);
   check(runs.length === walls.length, `${runs.length} runs in the profile of ${walls.length}`);
   return 100 * median(walls.map((wall, i) => 1 - (runs[i] ?? 0) / (wall * chunk)).slice(warmUp));
 }
