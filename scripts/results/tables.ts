@@ -10,6 +10,7 @@ import { check } from "../../src/util/assert.js";
 import { mean, standardError } from "../../src/util/statistics.js";
 import { root } from "../../test/support/root.js";
 import { compare, significant, type Arm, type Comparison } from "./comparison.js";
+import { frequencySection } from "./frequency.js";
 import { studies } from "./studies.js";
 
 const summaryOf = ({ scores }: Arm): string => `${mean(scores).toFixed(4)} ± ${standardError(scores).toFixed(4)}`;
@@ -129,7 +130,7 @@ export function withTables(text: string): string {
   const after = rest?.split(end)[1];
   check(before !== undefined && after !== undefined, `docs/RESULTS.md: ${begin} and ${end} expected`);
   const comparisons = studies.map(compare);
-  const sections = [overview(comparisons), ...comparisons.map(section)];
+  const sections = [overview(comparisons), ...comparisons.map(section), frequencySection()];
   return `${before}${begin}\n\n${sections.join("\n")}\n${end}${after}`;
 }
 
