@@ -25,12 +25,20 @@ const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 
 export function costsPage({ machine, costs }: Costs): string {
   const rows = costs.map((cost): TableCell[] => {
-    const { name, milliseconds, ratio, share, stateBytes } = cost;
+    const { name, times, milliseconds, ratio, share, stateBytes } = cost;
     const bound = contestants.find((c) => c.name === name)?.bound;
     const met = bound && cost[bound.of] <= bound.most;
     const target = !bound ? "" : bound.of === "share" ? `share ≤ ${percent(bound.most)}` : `ratio ≤ ${bound.most}`;
     const verdict = met === undefined ? "" : met ? "met" : "**missed**";
-    return [name, milliseconds.toFixed(0), ratio.toFixed(3), percent(share), stateBytes.toFixed(1), target, verdict];
+    return [
+      `${name}${"run" in times ? "" : " ¹"}`,
+      milliseconds.toFixed(0),
+      ratio.toFixed(3),
+      percent(share),
+      stateBytes.toFixed(1),
+      target,
+      verdict,
+    ];
   });
   return [
     "# What optimizers cost",
@@ -42,9 +50,9 @@ export function costsPage({ machine, costs }: Costs): string {
       "State: bytes for each trainable parameter, beside the parameter itself.",
     `${machine}.`,
     markdownTable(["optimizer", "ms a step", "/ SAM", "own share", "state, bytes", "target", ""], rows).trimEnd(),
-    "Where other graphs run between steps, or the period is long (SASSHA; Shampoo's statistics and roots every 100 steps, blocks of at " +
-      "most 192; K-FAC's factors every 10, inverses every 100), steps are taken one by one, by a shorter schedule, and the medians of " +
-      "each kind are weighed by their own.",
+    "¹ Timed step by step, in the schedule's shares of the medians of each kind of step: where other graphs run between steps, or the " +
+      "period is long (SASSHA; Shampoo's statistics and roots every 100 steps, blocks of at most 192; K-FAC's factors every 10, inverses " +
+      "every 100), which were measured under a shorter schedule.",
     "",
   ].join("\n\n");
 }
