@@ -165,8 +165,9 @@ describe("what a run can run into", function () {
     );
     refused(await second!, /twice.checkpoints: process \d+ on [^\n]* has worked here since/);
     expect(first.stderr).to.equal("");
-    // As a shell has it for the second signal, a SIGTERM here: two SIGINTs at once may arrive as one.
-    expect(first.code).to.equal(143);
+    // As a shell has it for the signal that comes second, of a SIGINT and a SIGTERM in any order: two SIGINTs at once may arrive as one.
+    expect(first.code).to.be.oneOf([130, 143]);
+    expect(first.stdout).not.to.contain("interrupted after");
     const last = listCheckpoints(at("twice", "checkpoints")).at(-1)!.step + 2;
     const until = [...endless, "--max-steps", String(last)];
     expect((await train("twice", [...until, "--resume"])).code).to.equal(0);

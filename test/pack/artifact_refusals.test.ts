@@ -54,7 +54,7 @@ describe("training artifacts that do not fit are refused in one line", () => {
     rejects(
       () => loadSource(gates.training, { loss: { kind: "mse" } }),
       gates.training,
-      /name that with --checkpoint/,
+      /whose --checkpoint is missing/,
     ));
 
   it("the checkpoint is not there", () =>
