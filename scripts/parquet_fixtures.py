@@ -25,6 +25,31 @@ FEATURES = {
 HUGGING_FACE = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
 
 
+# Columns of texts in the hub's nyu-mll/glue, beside label and idx.
+GLUE = {
+    "cola": ["sentence"],
+    "sst2": ["sentence"],
+    "mrpc": ["sentence1", "sentence2"],
+    "stsb": ["sentence1", "sentence2"],
+    "qqp": ["question1", "question2"],
+    "mnli": ["premise", "hypothesis"],
+    "qnli": ["question", "sentence"],
+    "rte": ["sentence1", "sentence2"],
+    "wnli": ["sentence1", "sentence2"],
+    "ax": ["premise", "hypothesis"],
+}
+
+
+def glue() -> None:
+    """Two examples of each task of GLUE; labels 1 and 0, of a test set -1."""
+    for task, names in GLUE.items():
+        split = {"mnli": "validation_mismatched", "ax": "test"}.get(task, "validation")
+        labels = pa.array([1.25, 0.0], pa.float32()) if task == "stsb" else pa.array([-1, -1] if task == "ax" else [1, 0], pa.int64())
+        columns = {name: pa.array([f"{name} {i}" for i in range(2)]) for name in names}
+        (OUT / "glue" / task).mkdir(parents=True, exist_ok=True)
+        write(f"glue/{task}/{split}-00000-of-00001", pa.table(columns | {"label": labels, "idx": pa.array([0, 1], pa.int32())}))
+
+
 def table(**more: pa.Array) -> pa.Table:
     columns = {"idx": pa.array(range(N), pa.int32()), "sentence": pa.array(TEXTS), "label": pa.array(LABELS, pa.int64())}
     return pa.table(columns | {"score": pa.array(SCORES, pa.float32())} | more)
@@ -51,6 +76,7 @@ def main() -> int:
     bad = {"holes": holes, "nested": nested, "large": large, "when": pa.array([0] * N, pa.timestamp("ms"))}
     write("bad", table(**bad))
     write("empty", table().slice(0, 0))
+    glue()
     return 0
 
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer } from "../data/tokenizer.js";
-import { manifestFile, type Manifest } from "../format/manifest.js";
+import { manifestFile, weightsFile, type Manifest } from "../format/manifest.js";
 import { patch } from "../pack/patch.js";
 import { PackageRuntime } from "../runtime/runtime.js";
 import { readPart } from "../tasks/glue/data.js";
@@ -101,7 +101,10 @@ export async function runGlue(context: Context, flags: GlueFlags): Promise<void>
   const results: TaskResult[] = [];
   for (const task of tasks) {
     const folder = tasks.length > 1 ? join(flags.output_dir, task.name) : flags.output_dir;
-    const result = await new TaskRun(context, task, { ...flags, output_dir: folder }).run();
+    // The diagnostic set has no training set of its own: MNLI's classes are its, and GLUE has MNLI's model predict it.
+    const isAfterMnli = task.name === "ax" && flags.do_train && results.some((each) => each.task.name === "mnli");
+    const weights = isAfterMnli ? join(flags.output_dir, "mnli", weightsFile) : undefined;
+    const result = await new TaskRun(context, task, { ...flags, output_dir: folder }, weights).run();
     if (!result) return;
     results.push(result);
     if (!flags.json) context.print(`${task.title}: ${metricsText(result.results)}`);
@@ -133,6 +136,8 @@ class TaskRun {
     private readonly context: Context,
     private readonly task: GlueTask,
     private readonly flags: GlueFlags,
+    /** Where a task without a training set starts from (default: the model's weights). */
+    private readonly weights: string | undefined,
   ) {
     this.folder = flags.output_dir;
   }
@@ -170,6 +175,8 @@ class TaskRun {
         if (!(await this.train(runtime, tokenizer, data, task.train))) return null;
       } else if (typeof flags.resume_from_checkpoint === "string") {
         await loadWeights(runtime, await weightsAt(flags.resume_from_checkpoint));
+      } else if (this.weights !== undefined) {
+        await loadWeights(runtime, this.weights);
       }
       const score = flags.do_eval ? await this.evaluate(runtime, tokenizer, data) : NaN;
       if (score === null) return null;
@@ -295,7 +302,7 @@ class TaskRun {
       train_samples_per_second: (log.steps * batchSize * flags.gradient_accumulation_steps) / seconds,
       train_steps_per_second: log.steps / seconds,
     });
-    await runtime.saveWeights(join(folder, "weights.safetensors"));
+    await runtime.saveWeights(join(folder, weightsFile));
     return true;
   }
 

@@ -1,7 +1,13 @@
 import { expect } from "chai";
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { curvsam } from "../support/cli.js";
+import { dirname, join } from "node:path";
+import { unzipSync } from "fflate";
+import { command as glue } from "../../src/cli/commands/glue.js";
+import { tensorType } from "../../src/ir/graph.js";
+import { Tensor } from "../../src/ir/tensor.js";
+import { loadModel, saveModel } from "../../src/serde/index.js";
+import { sizeOf } from "../../src/util/shape.js";
+import { curvsam, curvsamHere, silent } from "../support/cli.js";
 import { root } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
@@ -87,6 +93,91 @@ describe("curvsam glue", function () {
     const refused = await curvsam(["glue", wrong]);
     expect(refused.code).to.equal(2);
     expect(refused.stderr).to.include('"task_nam"').and.to.include("task_name");
+  });
+
+  it("prints the average over tasks, zips what was predicted of each, and goes on from a checkpoint to the same bits", async () => {
+    const put = (task: string, name: string, lines: readonly string[]): void => {
+      mkdirSync(join(data, task), { recursive: true });
+      writeFileSync(join(data, task, name), `${lines.join("\n")}\n`);
+    };
+    const pairs = (label: string[]): string[] => [
+      "index\tsentence1\tsentence2\tlabel",
+      ...label.map((each, i) => `${i}\t${sentence(i)}\tthey have gone\t${each}`),
+    ];
+    put("RTE", "train.tsv", pairs(Array.from({ length: 16 }, (_, i) => (i % 2 ? "not_entailment" : "entailment"))));
+    put("RTE", "dev.tsv", pairs(["entailment", "not_entailment", "entailment"]));
+    put("RTE", "test.tsv", ["index\tsentence1\tsentence2", "0\tthey has gone\tthey have gone"]);
+    const two = (out: string): string[] => usual(out).map((arg) => (arg === "cola" ? "CoLA,rte" : arg));
+    const both = await curvsamHere([...two("two"), "--do_eval", "--do_predict"]);
+    expect(both.code, both.stderr).to.equal(0);
+    const score = (task: string, metric: string): number => Number(json(join("two", task), "all_results.json")[metric]);
+    const average = (score("cola", "eval_matthews_correlation") + score("rte", "eval_accuracy")) / 2;
+    expect(both.stdout).to.match(new RegExp(`average over 2 tasks: ${average.toFixed(4)}\n$`));
+    const zip = unzipSync(readFileSync(join(folder.path, "two", "submission.zip")));
+    expect(Object.keys(zip)).to.have.members(["CoLA.tsv", "RTE.tsv"]);
+    expect(Buffer.from(zip["RTE.tsv"]!).toString()).to.match(/^index\tprediction\n0\t(not_)?entailment\n$/);
+
+    const train = ["--do_train", "--save_steps", "1", "--num_train_epochs", "1", "--seed", "3"];
+    const weights = (out: string): Buffer => readFileSync(join(folder.path, out, "weights.safetensors"));
+    const whole = await curvsamHere([...usual("whole"), ...train]);
+    expect(whole.code, whole.stderr).to.equal(0);
+    const checkpoint = ["--resume_from_checkpoint", join(folder.path, "whole", "checkpoint-1")];
+    const rest = await curvsamHere([...usual("rest"), ...train, ...checkpoint]);
+    expect(rest.code, rest.stderr).to.equal(0);
+    expect(weights("rest").equals(weights("whole"))).to.equal(true);
+  });
+
+  it("has MNLI's trained model predict the diagnostic set", async () => {
+    const made = loadModel(join(mini, "model.onnx"));
+    const { initializers, outputs } = made.graph;
+    const head = { "classifier.out_proj.weight": [3, 128], "classifier.out_proj.bias": [3] };
+    for (const value of initializers.keys()) {
+      const dims = Object.hasOwn(head, value.name) ? head[value.name as keyof typeof head] : undefined;
+      // As it starts, it takes everything for entailment.
+      if (dims)
+        initializers.set(
+          value,
+          Tensor.of(
+            "float32",
+            dims,
+            Array.from({ length: sizeOf(dims) }, (_, i) => Number(dims.length === 1 && i === 0)),
+          ),
+        );
+    }
+    outputs[0]!.type = tensorType("float32", ["batch", 3]);
+    const model = join(folder.path, "three.onnx");
+    saveModel(made, model);
+    const put = (name: string, header: string, rows: string[]): void => {
+      mkdirSync(dirname(join(data, name)), { recursive: true });
+      writeFileSync(join(data, name), `${[header, ...rows].join("\n")}\n`);
+    };
+    put(
+      "MNLI/train.tsv",
+      "sentence1\tsentence2\tgold_label",
+      Array<string>(16).fill("they go\tthey have gone\tcontradiction"),
+    );
+    for (const part of ["MNLI/test_matched.tsv", "MNLI/test_mismatched.tsv", "AX/diagnostic.tsv"])
+      put(part, "index\tsentence1\tsentence2", ["0\tthey go\tthey have gone"]);
+    const args = usual("ax").map((arg) =>
+      arg === "cola" ? "mnli,ax" : arg === join(mini, "model.onnx") ? model : arg,
+    );
+    const rest = ["--do_train", "--do_predict", "--learning_rate", "1e-2", "--num_train_epochs", "2"];
+    const { code, stderr } = await curvsamHere([...args, ...rest]);
+    expect(code, stderr).to.equal(0);
+    const zip = unzipSync(readFileSync(join(folder.path, "ax", "submission.zip")));
+    expect(Object.keys(zip)).to.have.members(["MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"]);
+    expect(Buffer.from(zip["AX.tsv"]!).toString()).to.equal("index\tprediction\n0\tcontradiction\n");
+  });
+
+  it("has every option of run_glue.py's contract", () => {
+    const names = glue(silent).options.map(({ long }) => long);
+    expect(names).to.include.members(
+      [
+        ...["task_name", "do_train", "do_eval", "do_predict", "max_seq_length", "per_device_train_batch_size"],
+        ...["learning_rate", "num_train_epochs", "max_train_samples", "seed", "output_dir", "overwrite_output_dir"],
+        ...["resume_from_checkpoint", "model"],
+      ].map((name) => `--${name}`),
+    );
   });
 
   it("refuses a head of another task, and a run with nothing to do", async () => {

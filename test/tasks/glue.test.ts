@@ -10,7 +10,7 @@ import { predictionTable, submissionTable, writeSubmission } from "../../src/tas
 import { glueMetrics, taskScore } from "../../src/tasks/glue/metrics.js";
 import { glueTask, glueTasks, type GlueTask } from "../../src/tasks/glue/tasks.js";
 import { rejects } from "../support/rejects.js";
-import { shared } from "../support/root.js";
+import { root as repository, shared } from "../support/root.js";
 import { temporaryFolder } from "../support/temp.js";
 
 const part = (task: GlueTask, split: "train" | "evaluate" | "predict") =>
@@ -82,6 +82,60 @@ describe("GLUE's data", () => {
     );
   });
 
+  it("is read of all ten tasks, from the official folders' columns and from the hub's", async () => {
+    const official: Record<string, [split: "train" | "evaluate" | "predict", file: string, header: string]> = {
+      cola: ["evaluate", "CoLA/dev.tsv", ""],
+      sst2: ["evaluate", "SST-2/dev.tsv", "sentence*\tlabel"],
+      mrpc: ["evaluate", "MRPC/dev.tsv", "Quality\t#1 ID\t#2 ID\t#1 String*\t#2 String*"],
+      stsb: [
+        "evaluate",
+        "STS-B/dev.tsv",
+        "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1*\tsentence2*\tscore",
+      ],
+      qqp: ["evaluate", "QQP/dev.tsv", "id\tqid1\tqid2\tquestion1*\tquestion2*\tis_duplicate"],
+      mnli: [
+        "evaluate",
+        "MNLI/dev_matched.tsv",
+        "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse\tsentence1*\tsentence2*\tlabel1\tlabel2\tlabel3\tlabel4\tlabel5\tgold_label",
+      ],
+      qnli: ["evaluate", "QNLI/dev.tsv", "index\tquestion*\tsentence*\tlabel"],
+      rte: ["evaluate", "RTE/dev.tsv", "index\tsentence1*\tsentence2*\tlabel"],
+      wnli: ["evaluate", "WNLI/dev.tsv", "index\tsentence1*\tsentence2*\tlabel"],
+      ax: ["predict", "AX/diagnostic.tsv", "index\tsentence1*\tsentence2*"],
+    };
+    expect(Object.keys(official)).to.have.members(glueTasks.map(({ name }) => name));
+    for (const [name, [split, file, header]] of Object.entries(official)) {
+      const task = glueTask(name);
+      const label = task.labels ? (task.named ? task.labels[1]! : "1") : "1.25";
+      const texts = header.split("\t").filter((column) => column.endsWith("*"));
+      const cells = header
+        .split("\t")
+        .map((column) =>
+          column.endsWith("*") ? `${column} "a` : /label$|Quality|duplicate|score/.test(column) ? label : "x",
+        );
+      if (header === "") put(`ten/${file}`, [`x\t1\t\tsentence* "a`]);
+      else put(`ten/${file}`, [header.replaceAll("*", ""), cells.join("\t")]);
+      const got = await readPart(join(root, "ten"), task, part(task, split), { labelled: split === "evaluate" });
+      expect(got.texts, name).to.deep.equal([`${texts[0] ?? "sentence*"} "a`]);
+      expect(got.pairs, name).to.deep.equal(texts[1] === undefined ? null : [`${texts[1]} "a`]);
+      if (split === "evaluate")
+        expect(got.labels, name).to.deep.include(
+          task.labels ? { ids: Int32Array.of(1) } : { values: Float32Array.of(1.25) },
+        );
+
+      const { text: hubText, pair: hubPair } = task.hub;
+      const hubPart = task.evaluate.at(-1) ?? task.predict[0]!;
+      const labelled = task.evaluate.length > 0;
+      const hub = await readPart(join(repository, "test", "fixtures", "parquet", "glue"), task, hubPart, { labelled });
+      expect(hub.texts, name).to.deep.equal([`${hubText} 0`, `${hubText} 1`]);
+      expect(hub.pairs, name).to.deep.equal(hubPair === undefined ? null : [`${hubPair} 0`, `${hubPair} 1`]);
+      if (labelled)
+        expect(hub.labels, name).to.deep.include(
+          task.labels ? { ids: Int32Array.of(1, 0) } : { values: Float32Array.of(1.25, 0) },
+        );
+    }
+  });
+
   it("is what the official files hold", async function () {
     const glue = shared("glue");
     if (!glue) {
@@ -128,7 +182,9 @@ describe("GLUE's files", () => {
 
 describe("GLUE's download", () => {
   const folder = temporaryFolder();
-  const bytes = Buffer.from("PAR1 and so on PAR1");
+  const bytes = readFileSync(
+    join(repository, "test", "fixtures", "parquet", "glue", "rte", "validation-00000-of-00001.parquet"),
+  );
   const seen: string[] = [];
   let server: Server;
   let hub = "";
@@ -161,6 +217,8 @@ describe("GLUE's download", () => {
     const file = join(folder.path, "rte", "validation-00000-of-00001.parquet");
     expect(readFileSync(file).equals(bytes)).to.equal(true);
     expect(findPart(folder.path, task, part(task, "evaluate"), true)).to.deep.include({ path: file, parquet: true });
+    const { texts } = await readPart(folder.path, task, part(task, "evaluate"), { labelled: true });
+    expect(texts).to.deep.equal(["sentence1 0", "sentence1 1"]);
     const before = seen.length;
     await downloadTask(task, task.evaluate, folder.path, { hub });
     expect(seen).to.have.length(before);
