@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { cpus } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { Graph, Node, Value, int, ints, newModel, tensorType, type Attributes } from "../src/ir/graph.js";
+import { type Graph, type Value, int, ints, newModel, tensorType } from "../src/ir/graph.js";
 import { Tensor as Constant } from "../src/ir/tensor.js";
 import { cpuForms } from "../src/lower/forms.js";
 import { dce } from "../src/passes/dce.js";
@@ -21,6 +21,7 @@ import { writeFileAtomically } from "../src/util/files.js";
 import { Rng } from "../src/util/rng.js";
 import { sizeOf } from "../src/util/shape.js";
 import { root } from "../test/support/root.js";
+import { Sketch } from "../test/support/sketch.js";
 import { median } from "./bench/report.js";
 
 const runs = 15;
@@ -29,29 +30,8 @@ const threads = 2;
 const pause = 100;
 
 /** A graph of a few nodes, whose result is summed so that nothing is copied out. */
-class Sketch {
-  readonly graph = new Graph("form");
-
-  input(name: string, shape: readonly number[]): Value {
-    const value = new Value(name, tensorType("float32", shape));
-    this.graph.inputs.push(value);
-    return value;
-  }
-
-  constant(tensor: Constant): Value {
-    const value = new Value(`constant_${this.graph.initializers.size}`, tensorType(tensor.dtype, tensor.dims));
-    this.graph.initializers.set(value, tensor);
-    return value;
-  }
-
+class Form extends Sketch {
   axes = (...values: number[]): Value => this.constant(Constant.int64s(values));
-
-  op(op: string, inputs: Value[], attributes: Attributes = {}, shape: readonly number[] | null = null): Value {
-    const name = `${op}_${this.graph.nodes.length}`;
-    const output = new Value(name, tensorType("float32", shape));
-    this.graph.nodes.push(new Node(op, inputs, [output], attributes, {}, "", name));
-    return output;
-  }
 
   done(result: Value): Graph {
     const output = this.op("ReduceMax", [result], { keepdims: int(0) }, []);
@@ -65,17 +45,17 @@ const swap = { perm: ints([1, 0, 2, 3]) };
 
 /** A 3 x 3 convolution of 32 images; its gradients by the image and by the kernel. */
 const convolution = (channels: number, size: number) => (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const [x, w] = [s.input("x", [32, channels, size, size]), s.input("w", [channels, channels, 3, 3])];
   return s.done(s.op("Conv", [x, w], { pads: same }));
 };
 const imageGradient = (channels: number, size: number) => (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const [x, w] = [s.input("dy", [32, channels, size, size]), s.input("w", [channels, channels, 3, 3])];
   return s.done(s.op("ConvTranspose", [x, w], { pads: same }));
 };
 const kernelGradient = (channels: number, size: number) => (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const swapped = [channels, 32, size, size];
   const [x, dy] = ["x", "dy"].map((name) =>
     s.op("Transpose", [s.input(name, [32, channels, size, size])], swap, swapped),
@@ -84,25 +64,25 @@ const kernelGradient = (channels: number, size: number) => (): Graph => {
   return s.done(s.op("Transpose", [gradient], swap, [channels, channels, 3, 3]));
 };
 
-const stridedInputs = (s: Sketch, channels: number, size: number): [Value, Value] => [
+const stridedInputs = (s: Form, channels: number, size: number): [Value, Value] => [
   s.input("dy", [32, 2 * channels, size, size]),
   s.input("w", [2 * channels, channels, 3, 3]),
 ];
 
 /** The gradient by the image of a 3 x 3 convolution with strides of 2. */
 const stridedGradient = (channels: number, size: number) => (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const attributes = { pads: same, strides: ints([2, 2]), output_padding: ints([1, 1]) };
   return s.done(s.op("ConvTranspose", stridedInputs(s, channels, size), attributes));
 };
 /** The same as one convolution of 2 x 2 for all four phases, zeros where a phase has fewer elements. */
 const inPhases = (channels: number, size: number) => (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const [dy, w] = stridedInputs(s, channels, size);
   const padded = s.op("Pad", [w, s.axes(0, 0, 0, 0, 0, 0, 1, 1)]);
   const taps = [2, 3].reduce((k, axis) => s.op("Gather", [k, s.axes(1, 3, 2, 0)], { axis: int(axis) }), padded);
   const parted = s.op("Reshape", [taps, s.axes(2 * channels, channels, 2, 2, 2, 2)]);
-  const turned = s.op("Transpose", [parted], { perm: ints([2, 4, 1, 0, 3, 5]) });
+  const turned = s.op("Transpose", [parted], { perm: ints([2, 4, 1, 0, 3, 5]) }, null);
   const kernel = s.op("Reshape", [turned, s.axes(4 * channels, 2 * channels, 2, 2)]);
   return s.done(
     s.op("DepthToSpace", [s.op("Conv", [dy, kernel], { pads: ints([0, 0, 1, 1]) })], { blocksize: int(2) }),
@@ -110,11 +90,11 @@ const inPhases = (channels: number, size: number) => (): Graph => {
 };
 
 const biasGradient = (width: number) => (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   return s.done(s.op("ReduceSum", [s.input("dy", [16, 64, width]), s.axes(0, 1)], { keepdims: int(0) }, [width]));
 };
 const reluGradient = (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const shape = [32, 64, 32, 32];
   const zero = s.constant(Constant.of("float32", [], [0]));
   const isOn = s.op("Greater", [s.input("y", shape), zero]);
@@ -122,7 +102,7 @@ const reluGradient = (): Graph => {
   return s.done(s.op("Where", [isOn, s.input("dy", shape), zero], {}, shape));
 };
 const signGradient = (): Graph => {
-  const s = new Sketch();
+  const s = new Form();
   const shape = [32, 64, 32, 32];
   return s.done(s.op("Mul", [s.op("Sign", [s.input("y", shape)]), s.input("dy", shape)]));
 };

@@ -1,4 +1,6 @@
-import { Node, Value, tensorType, type Attributes, type Graph } from "../ir/graph.js";
+import type { Attributes, Graph, Value } from "../ir/graph.js";
+import { sameShape } from "../util/shape.js";
+import { Replacement, replace } from "./replacement.js";
 
 /** A slope at which HardSigmoid is 1 from the smallest normal number on. */
 const steep: Attributes = { alpha: { type: "float", value: 1.7e38 }, beta: { type: "float", value: 0 } };
@@ -8,25 +10,17 @@ const steep: Attributes = { alpha: { type: "float", value: 1.7e38 }, beta: { typ
  * elements three times in one thread. Differs where d is infinite behind the mask, NaN instead of 0; such a step is not taken.
  */
 export function multiplyByMasks(graph: Graph): { modified: boolean } {
-  let modified = false;
   const isZero = (v: Value | null | undefined): boolean => {
     const constant = v && graph.constantOf(v);
     return constant?.dtype === "float32" && constant.size === 1 && constant.numbers()[0] === 0;
   };
-  graph.nodes = graph.nodes.flatMap((node) => {
+  return replace(graph, (node) => {
     const [condition, d, other] = node.inputs;
     const greater = node.op === "Where" && node.domain === "" ? condition?.producer : null;
     const x = greater?.op === "Greater" && greater.domain === "" ? greater.input(0) : null;
-    if (!x || !d || !isZero(greater?.inputs[1]) || !isZero(other) || !haveSameShape(x, d)) return [node];
-    modified = true;
-    const mask = new Value(`${node.name}/mask`, tensorType("float32", x.shape));
-    return [
-      new Node("HardSigmoid", [x], [mask], steep, {}, "", mask.name),
-      new Node("Mul", [mask, d], node.outputs, {}, {}, "", node.name),
-    ];
+    if (!x || !d || !isZero(greater?.inputs[1]) || !isZero(other) || !sameShape(x.shape, d.shape)) return null;
+    const made = new Replacement(graph, node);
+    made.op("Mul", [made.op("HardSigmoid", [x], steep), d]);
+    return made.done();
   });
-  return { modified };
 }
-
-const haveSameShape = (a: Value, b: Value): boolean =>
-  a.shape !== null && a.shape.length === b.shape?.length && a.shape.every((d, i) => d === b.shape?.[i]);

@@ -9,7 +9,7 @@ import type { DType } from "../util/dtype.js";
 import { sizeOf } from "../util/shape.js";
 import { didYouMean } from "../util/suggest.js";
 import { discard } from "./discard.js";
-import { allocate, bytesOf, holds, wrap, type HostData, type HostTensor } from "./tensors.js";
+import { allocate, bytesOf, holds, unwrap, wrap, type HostData, type HostTensor } from "./tensors.js";
 
 interface Slot {
   readonly dtype: DType;
@@ -68,7 +68,7 @@ export class Store {
     const buffers: ArrayBuffer[] = [];
     for (const name of names) {
       const slot = this.slot(name);
-      const { buffer } = (slot.twin?.data ?? new Uint8Array()) as HostData;
+      const buffer = slot.twin && unwrap(slot.twin).data.buffer;
       if (buffer instanceof ArrayBuffer) buffers.push(buffer);
       slot.twin = null;
     }

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { int, ints, newModel, tensorType, Node, Value, Graph, type Attributes } from "../../src/ir/graph.js";
+import { int, ints, newModel, tensorType, type Value, type Graph } from "../../src/ir/graph.js";
 import { Tensor as Constant } from "../../src/ir/tensor.js";
 import { branchOnScalars } from "../../src/lower/choices.js";
 import { shareGelus } from "../../src/lower/gelu.js";
@@ -14,37 +14,7 @@ import { foldGelu } from "../../src/passes/gelu.js";
 import { serializeModel } from "../../src/serde/index.js";
 import { Rng } from "../../src/util/rng.js";
 import { sizeOf } from "../../src/util/shape.js";
-
-/** A graph to put together by hand. */
-class Sketch {
-  readonly graph = new Graph("sketch");
-  input(name: string, shape: readonly number[], dtype: "float32" | "bool" = "float32"): Value {
-    const value = new Value(name, tensorType(dtype, shape));
-    this.graph.inputs.push(value);
-    return value;
-  }
-  constant(tensor: Constant): Value {
-    const value = new Value(`constant_${this.graph.initializers.size}`, tensorType(tensor.dtype, tensor.dims));
-    this.graph.initializers.set(value, tensor);
-    return value;
-  }
-  op(op: string, inputs: Value[], attributes: Attributes = {}): Value {
-    const name = `${op}_${this.graph.nodes.length}`;
-    const rank = { MatMul: 2, Transpose: 2 }[op];
-    const shape = rank === undefined ? null : Array.from({ length: rank }, (_, i) => `${name}:${i}`);
-    const output = new Value(name, tensorType("float32", shape));
-    this.graph.nodes.push(new Node(op, inputs, [output], attributes, {}, "", name));
-    return output;
-  }
-  output(value: Value, name: string): void {
-    value.name = name;
-    value.type ??= tensorType("float32", null);
-    this.graph.outputs.push(value);
-  }
-  count(op: string): number {
-    return this.graph.nodes.filter((n) => n.op === op).length;
-  }
-}
+import { Sketch } from "../support/sketch.js";
 
 /** All outputs, as flat arrays, on inputs drawn from a fixed seed. */
 async function run(graph: Graph): Promise<Record<string, number[]>> {

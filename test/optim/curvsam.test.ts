@@ -4,25 +4,19 @@ import { findSource } from "../../src/frontend/source.js";
 import { compose } from "../../src/optim/compose.js";
 import { must } from "../../src/util/assert.js";
 import { Rng } from "../../src/util/rng.js";
-import { array, type Array64 } from "../reference/array.js";
+import { array } from "../reference/array.js";
 import { samPerturbation } from "../reference/ascents.js";
 import { zip, type Vectors } from "../reference/optimizers.js";
 import { firstRows } from "../support/follow.js";
 import { hessian, quadratic, tinyEncoder } from "../support/nets.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 import { twoLayers } from "../support/two_layers.js";
+import { wave, waves } from "../support/waves.js";
 
-const wave = (dims: number[], f: (i: number) => number): Array64 =>
-  array(
-    "float32",
-    dims,
-    Array.from({ length: dims.reduce((n, d) => n * d, 1) }, (_, i) => f(i)),
-  );
 const source = findSource(twoLayers(), { loss: { kind: "mse" } });
 const rows = 4;
 const batch = (t: number): Feeds => ({
-  x: wave([rows, 3], (i) => Math.sin(1.3 * i + t)),
-  labels: wave([rows, 2], (i) => Math.cos(0.7 * i - t)),
+  ...waves(t, rows),
   "random/labels": wave([rows, 2], (i) => 1.3 * Math.sin(2.7 * i + t)),
   "random/signs": wave([rows, 2], (i) => (Math.sin(1.9 * i + t) > 0 ? 1 : -1)),
 });

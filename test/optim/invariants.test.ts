@@ -2,25 +2,16 @@ import { expect } from "chai";
 import { findSource } from "../../src/frontend/source.js";
 import { compose, type ComposeOptions } from "../../src/optim/compose.js";
 import { must } from "../../src/util/assert.js";
-import { array, type Array64 } from "../reference/array.js";
 import { inner, norm, zip, type Vectors } from "../reference/optimizers.js";
 import { cells, workingCells } from "../support/cells.js";
 import { oneElementNet } from "../support/nets.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 import { rejects } from "../support/rejects.js";
 import { twoLayers } from "../support/two_layers.js";
+import { wave, waves } from "../support/waves.js";
 
-const wave = (dims: number[], f: (i: number) => number): Array64 =>
-  array(
-    "float32",
-    dims,
-    Array.from({ length: dims.reduce((n, d) => n * d, 1) }, (_, i) => f(i)),
-  );
 const source = findSource(twoLayers(), { loss: { kind: "mse" } });
-const batch = (t: number): Feeds => ({
-  x: wave([4, 3], (i) => Math.sin(1.3 * i + t)),
-  labels: wave([4, 2], (i) => Math.cos(0.7 * i - t)),
-});
+const batch = (t: number): Feeds => waves(t);
 const probesFor = (trainer: Trainer): Feeds => {
   const z = trainer.weights().map((x) => x.map((_, j) => (j % 2 === 0 ? 1 : -1)));
   return { ...trainer.named("z/", z), ...trainer.named("base_z/", z) };

@@ -18,6 +18,7 @@ import { rejects } from "../support/rejects.js";
 import { threeLayers, threeLayersBatch } from "../support/three_layers.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 import { twoLayers } from "../support/two_layers.js";
+import { wave, waves } from "../support/waves.js";
 
 const matrixOf = (x: Array64): Matrix => {
   const [rows = 1, columns = 1] = x.dims;
@@ -118,19 +119,10 @@ function measured(w: Vectors, x: Matrix, cotangent: (y: Matrix) => Matrix): Rows
 
 describe("K-FAC in float64 against a reference by eigendecompositions", () => {
   const source = findSource(twoLayers("float32"), { loss: { kind: "mse" } });
-  const batch = (t: number): Feeds => {
-    const wave = (dims: number[], f: (i: number) => number): Array64 =>
-      array(
-        "float32",
-        dims,
-        Array.from({ length: dims[0]! * dims[1]! }, (_, i) => f(i)),
-      );
-    return {
-      x: wave([6, 3], (i) => Math.sin(1.3 * i + t)),
-      labels: wave([6, 2], (i) => Math.cos(0.7 * i - t)),
-      "random/base_labels": wave([6, 2], (i) => 1.4 * Math.sin(5 * i + 2 * t)),
-    };
-  };
+  const batch = (t: number): Feeds => ({
+    ...waves(t, 6),
+    "random/base_labels": wave([6, 2], (i) => 1.4 * Math.sin(5 * i + 2 * t)),
+  });
   for (const fisher of ["sampled", "empirical"] as const) {
     for (const ascent of ["none", "sam"]) {
       it(`${ascent} with the ${fisher} Fisher`, () => {

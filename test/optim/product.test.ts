@@ -9,13 +9,8 @@ import { follow, type Net } from "../support/follow.js";
 import { oneElementNet, quadratic, tinyEncoder } from "../support/nets.js";
 import { Trainer } from "../support/trainer.js";
 import { twoLayers } from "../support/two_layers.js";
+import { wave } from "../support/waves.js";
 
-const wave = (dims: number[], f: (i: number) => number): Array64 =>
-  array(
-    "float32",
-    dims,
-    Array.from({ length: dims.reduce((n, d) => n * d, 1) }, (_, i) => f(i)),
-  );
 const whole = (dims: number[], below: number, t: number): Array64 =>
   array(
     "int64",

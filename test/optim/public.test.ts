@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { findSource } from "../../src/frontend/source.js";
 import { compose, type ComposeOptions } from "../../src/optim/compose.js";
 import { must } from "../../src/util/assert.js";
-import { array, scalar, type Array64 } from "../reference/array.js";
+import { scalar } from "../reference/array.js";
 import { samPerturbation } from "../reference/ascents.js";
 import { inner, norm, Sassha, zip, type Vectors } from "../reference/optimizers.js";
 import { Shampoo } from "../reference/shampoo.js";
 import { root } from "../support/root.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 import { twoLayers } from "../support/two_layers.js";
+import { waves } from "../support/waves.js";
 
 /** Weights after the step, one array a parameter. */
 type Kept = Record<string, number[][]>;
@@ -18,16 +19,7 @@ const { packages, commits, cases, differing } = JSON.parse(
   readFileSync(join(root, "test", "fixtures", "optimizers.json"), "utf8"),
 ) as Record<"packages" | "commits", Record<string, string>> & Record<"cases" | "differing", Record<string, Kept>>;
 
-const wave = (dims: number[], f: (i: number) => number): Array64 =>
-  array(
-    "float32",
-    dims,
-    Array.from({ length: dims.reduce((n, d) => n * d, 1) }, (_, i) => f(i)),
-  );
-const batch = (t: number): Feeds => ({
-  x: wave([4, 3], (i) => Math.sin(1.3 * i + t)),
-  labels: wave([4, 2], (i) => Math.cos(0.7 * i - t)),
-});
+const batch = (t: number): Feeds => waves(t);
 const signs = (w: Vectors, t: number): Float64Array[] =>
   w.map((x, i) => x.map((_, j) => (Math.cos(7 * j + 2 * i + 3 * t) > 0 ? 1 : -1)));
 

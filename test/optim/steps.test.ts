@@ -2,23 +2,15 @@ import { expect } from "chai";
 import { findSource } from "../../src/frontend/source.js";
 import { compose } from "../../src/optim/compose.js";
 import { must } from "../../src/util/assert.js";
-import { array, type Array64 } from "../reference/array.js";
+import { array } from "../reference/array.js";
 import { norm, type Vectors } from "../reference/optimizers.js";
 import { rejects } from "../support/rejects.js";
 import { Trainer, type Feeds } from "../support/trainer.js";
 import { twoLayers } from "../support/two_layers.js";
+import { wave, waves } from "../support/waves.js";
 
 const source = findSource(twoLayers(), { loss: { kind: "mse" } });
-const wave = (dims: number[], f: (i: number) => number): Array64 =>
-  array(
-    "float32",
-    dims,
-    Array.from({ length: dims.reduce((n, d) => n * d, 1) }, (_, i) => f(i)),
-  );
-const batch = (t: number): Feeds => ({
-  x: wave([4, 3], (i) => Math.sin(1.3 * i + t)),
-  labels: wave([4, 2], (i) => Math.cos(0.7 * i - t)),
-});
+const batch = (t: number): Feeds => waves(t);
 /** Batch and probe of step t. */
 const feeds = (trainer: Trainer, t: number): Feeds => ({
   ...batch(t),

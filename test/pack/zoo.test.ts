@@ -1,16 +1,6 @@
-import { expect } from "chai";
-import { join } from "node:path";
-import { root } from "../support/root.js";
-import { measure, readZoo } from "../support/zoo.js";
+import { holdExports } from "../support/zoo.js";
 
-const folder = join(root, "test", "fixtures", "zoo");
-
-describe("exports of other families: parameters, gradient and HVP as PyTorch's, and a step that lowers the loss", () => {
-  for (const fixture of readZoo(folder).exports) {
-    it(fixture.file, async () => {
-      const { problems, grad, hvp } = await measure(folder, fixture);
-      expect(problems).to.deep.equal([]);
-      expect([grad.error, hvp.error].every((e) => e > 0)).to.equal(true);
-    });
-  }
-});
+holdExports(
+  "zoo",
+  "exports of other families: parameters, gradient and HVP as PyTorch's, and a step that lowers the loss",
+);

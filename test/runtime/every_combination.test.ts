@@ -2,7 +2,6 @@ import { expect } from "chai";
 import { join } from "node:path";
 import { newModel } from "../../src/ir/graph.js";
 import { patch } from "../../src/pack/patch.js";
-import type { Feeds } from "../../src/runtime/batch.js";
 import type { Engine } from "../../src/runtime/engine.js";
 import { saveModel } from "../../src/serde/index.js";
 import { workingCells, type Cell } from "../support/cells.js";
@@ -10,21 +9,7 @@ import { engines } from "../support/engines.js";
 import { relativeError } from "../support/run_graph.js";
 import { temporaryFolder } from "../support/temp.js";
 import { twoLayers } from "../support/two_layers.js";
-
-/** Rows `from` to `to` of the batch of step t; `poison` goes into a label. */
-function batch(t: number, from = 0, to = 8, poison?: number): Feeds {
-  const rows = to - from;
-  const floats = (size: number, f: (i: number) => number) =>
-    Float32Array.from({ length: rows * size }, (_, i) => f(i + from * size));
-  const labels = floats(2, (i) => Math.cos(0.7 * i - t));
-  if (poison !== undefined) labels[1] = poison;
-  return {
-    feeds: {
-      x: { dtype: "float32", dims: [rows, 3], data: floats(3, (i) => Math.sin(1.3 * i + t)) },
-      labels: { dtype: "float32", dims: [rows, 2], data: labels },
-    },
-  };
-}
+import { batchRows } from "../support/batch_rows.js";
 
 /** Every refresh and every kind of step comes within four. */
 const baseOptions: Record<string, Record<string, unknown>> = {
@@ -82,7 +67,7 @@ describe("every combination steps over micro-batches as over one batch, goes on 
       const path = await packaged(model(), work.path, cell);
       const [fused, micro] = [await open(path), await open(path)];
       for (let t = 0; t < 4; t++) {
-        const results = [await fused.step([batch(t)]), await micro.step([batch(t, 0, 2), batch(t, 2, 8)])];
+        const results = [await fused.step([batchRows(t)]), await micro.step([batchRows(t, 0, 2), batchRows(t, 2, 8)])];
         for (const { variant, wasSkipped, diagnostics } of results) {
           expect(wasSkipped).to.equal(false);
           const norms =
@@ -99,10 +84,10 @@ describe("every combination steps over micro-batches as over one batch, goes on 
       fused.saveState(saved);
       micro.loadState(saved);
       expect(everything(micro)).to.deep.equal(everything(fused));
-      for (const engine of [fused, micro]) await engine.step([batch(4)]);
+      for (const engine of [fused, micro]) await engine.step([batchRows(4)]);
       expect(everything(micro)).to.deep.equal(everything(fused));
 
-      for (const batches of [[batch(5, 0, 8, Infinity)], [batch(5, 0, 4), batch(5, 4, 8, NaN)]]) {
+      for (const batches of [[batchRows(5, 0, 8, Infinity)], [batchRows(5, 0, 4), batchRows(5, 4, 8, NaN)]]) {
         const before = everything(fused);
         expect((await fused.step(batches)).wasSkipped).to.equal(true);
         expect(everything(fused)).to.deep.equal(before);

@@ -10,21 +10,7 @@ import { saveModel } from "../../src/serde/index.js";
 import { batchNormNet } from "../support/batch_norms.js";
 import { relativeError } from "../support/run_graph.js";
 import { twoLayers } from "../support/two_layers.js";
-
-/** Rows `from` to `to` of the batch of step t; `poison` goes into a label. */
-function batch(t: number, from = 0, to = 8, poison?: number): Feeds {
-  const rows = to - from;
-  const floats = (size: number, f: (i: number) => number) =>
-    Float32Array.from({ length: rows * size }, (_, i) => f(i + from * size));
-  const labels = floats(2, (i) => Math.cos(0.7 * i - t));
-  if (poison !== undefined) labels[1] = poison;
-  return {
-    feeds: {
-      x: { dtype: "float32", dims: [rows, 3], data: floats(3, (i) => Math.sin(1.3 * i + t)) },
-      labels: { dtype: "float32", dims: [rows, 2], data: labels },
-    },
-  };
-}
+import { batchRows } from "../support/batch_rows.js";
 
 interface Case extends Omit<PatchOptions, "loss"> {
   /** Whether two halves of a batch measure what the whole does. */
@@ -112,8 +98,8 @@ describe("variants of the step in the runtime", () => {
       const [fused, phases, micro] = [await open(path), await open(path, "phases"), await open(path)];
       const start = fused.read(["first.weight"])["first.weight"]?.data as Float32Array;
       for (let t = 0; t < 6; t++) {
-        const one = await fused.step([batch(t)]);
-        const other = await phases.step([batch(t)]);
+        const one = await fused.step([batchRows(t)]);
+        const other = await phases.step([batchRows(t)]);
         expect(one.wasSkipped || other.wasSkipped).to.equal(false);
         for (const [name, x] of Object.entries(one.diagnostics)) {
           const y = other.diagnostics[name];
@@ -132,7 +118,7 @@ describe("variants of the step in the runtime", () => {
             }
           }
         }
-        if (linear) await micro.step([batch(t, 0, 2), batch(t, 2, 8)]);
+        if (linear) await micro.step([batchRows(t, 0, 2), batchRows(t, 2, 8)]);
       }
       const end = fused.read(["first.weight"])["first.weight"]?.data as Float32Array;
       expect(relativeError(end, start)).to.be.above(1e-3);
@@ -141,8 +127,8 @@ describe("variants of the step in the runtime", () => {
       const engines = linear ? [fused, phases, micro] : [fused, phases];
       for (const engine of engines) {
         const before = engine.read(everything(engine));
-        const bad = [batch(6, 0, 4), batch(6, 4, 8, NaN)];
-        const result = await engine.step(engine === micro ? bad : [batch(6, 0, 8, Infinity)]);
+        const bad = [batchRows(6, 0, 4), batchRows(6, 4, 8, NaN)];
+        const result = await engine.step(engine === micro ? bad : [batchRows(6, 0, 8, Infinity)]);
         expect(result.wasSkipped).to.equal(true);
         expect(engine.read(everything(engine))).to.deep.equal(before);
       }

@@ -1,3 +1,4 @@
+import { expect } from "chai";
 import { InferenceSession } from "onnxruntime-node";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -9,6 +10,7 @@ import { patch } from "../../src/pack/patch.js";
 import { loadModel } from "../../src/serde/index.js";
 import { must } from "../../src/util/assert.js";
 import { bounds, derivativeErrors, transposeReference, worst, type TensorError } from "./derivatives.js";
+import { root } from "./root.js";
 import { runSession, type Feed } from "./run_graph.js";
 import { readFixture, type ExportFixture } from "./torch_fixtures.js";
 
@@ -174,4 +176,18 @@ async function run(
     await hvp.release();
     await step.release();
   }
+}
+
+/** Holds each export in `test/fixtures/<name>` to PyTorch. */
+export function holdExports(name: string, title: string): void {
+  const folder = join(root, "test", "fixtures", name);
+  describe(title, () => {
+    for (const fixture of readZoo(folder).exports) {
+      it(fixture.file, async () => {
+        const { problems, grad, hvp } = await measure(folder, fixture);
+        expect(problems).to.deep.equal([]);
+        expect([grad.error, hvp.error].every((e) => e > 0)).to.equal(true);
+      });
+    }
+  });
 }

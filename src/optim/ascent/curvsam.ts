@@ -2,12 +2,12 @@ import { z } from "zod";
 import { estimator, estimatorCost, estimatorNames } from "../../curvature/estimator.js";
 import type { Value } from "../../ir/graph.js";
 import * as e from "../../ops/emit.js";
-import { at, isFinite, mapParams, oneMinus, sumOf, sumOver, sumSquares } from "../arithmetic.js";
+import { at, isFinite, mapParams, oneMinus, sumOf, sumOver } from "../arithmetic.js";
 import type { Ascent, Diagnostics, Params, ParameterInfo, State, StepContext } from "../part.js";
 import { hyper, hyperOf, ranges } from "../schema.js";
 import { sizeOf } from "../../util/shape.js";
 import { must } from "../../util/assert.js";
-import { perturbAlong, type Direction } from "./perturbation.js";
+import { perturbAlong, squaredLength, type Direction } from "./perturbation.js";
 
 const options = z.object({
   estimator: z.enum(estimatorNames).default("hvp").describe("how the curvature is estimated"),
@@ -94,13 +94,10 @@ export const curvsam: Ascent<typeof options> = {
       [...g].map(([name, x]) => [name, { tensor: e.div(b, x, at(d, name)), ...(factor && { factor }) }]),
     );
     const squares = mapParams(g, (x, name) => {
-      const { tensor } = at(directions, name);
-      if (o.radius === "ellipsoid") {
-        const inner = e.sumAll(b, e.mul(b, x, tensor));
-        return factor ? e.mul(b, factor, inner) : inner;
-      }
-      const square = sumSquares(b, tensor);
-      return factor ? e.mul(b, e.square(b, factor), square) : square;
+      const direction = at(directions, name);
+      if (o.radius === "euclidean") return squaredLength(c, direction);
+      const inner = e.sumAll(b, e.mul(b, x, direction.tensor));
+      return factor ? e.mul(b, factor, inner) : inner;
     });
     return perturbAlong(c, w, directions, squares, o.scope);
   },

@@ -13,18 +13,25 @@ export interface Direction {
   factor?: Value;
 }
 
+/** ‖u‖₂², a scalar. */
+export function squaredLength({ b }: StepContext, { tensor, factor }: Direction): Value {
+  const square = sumSquares(b, tensor);
+  return factor ? e.mul(b, e.square(b, factor), square) : square;
+}
+
 /**
  * ε = ρ u / n with n² = Σ q over all parameters, or over those of the parameter's group; u: one tensor a parameter, q: one scalar
  * a parameter. ρ may differ between groups: with n² = Σ uᵀDu then Σₖ εₖᵀDₖεₖ/ρₖ² = 1, over all groups or in each.
  * n = 0 or overflowing gives ε = 0 (ours).
  */
 export function perturbAlong(
-  { b, hyper, parameters }: StepContext,
+  c: StepContext,
   w: Params,
   directions: ReadonlyMap<string, Direction>,
   squares: Params,
   scope: Scope,
 ): Perturbation {
+  const { b, hyper, parameters } = c;
   const names = [...w.keys()];
   const groupOf = (name: string): string => at(parameters, name).group;
   const groups = [...new Set(names.map(groupOf))];
@@ -44,11 +51,7 @@ export function perturbAlong(
   });
   // ‖ε‖₂ of each group without reading ε: its scale times the norm of its directions.
   const lengths = groups.map((group) => {
-    const own = members(group).map((name) => {
-      const { tensor, factor } = at(directions, name);
-      const square = sumSquares(b, tensor);
-      return factor ? e.mul(b, e.square(b, factor), square) : square;
-    });
+    const own = members(group).map((name) => squaredLength(c, at(directions, name)));
     return scaledNorm(b, at(scales, group), root(own));
   });
   const [only] = lengths;
