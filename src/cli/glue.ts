@@ -23,7 +23,7 @@ import type { Context } from "./context.js";
 import { embeddingRows } from "./dataset.js";
 import { UsageError } from "./failure.js";
 import { metricsText } from "./format.js";
-import { optimizerOptions } from "./optimizer.js";
+import { optimizerOptions, type OptimizerFlags } from "./optimizer.js";
 import { loadWeights, weightsAt } from "./run.js";
 import { openSharpness, refuseIdleSharpness, type SharpnessFlags } from "./train_sharpness.js";
 import { TrainerLog } from "./trainer_state.js";
@@ -61,7 +61,10 @@ export interface GlueFlags extends SharpnessFlags {
   overwrite_output_dir?: true;
   resume_from_checkpoint?: string | true;
   optimizer: string;
+  combine: string;
   base: string;
+  preset?: string;
+  set?: OptimizerFlags["set"];
   rho?: number;
   hyper?: Record<string, number>;
   chunk: ChunkOption;
@@ -222,9 +225,11 @@ class TaskRun {
     if (existsSync(join(model, manifestFile))) return model;
     const made = join(folder, "package");
     if (flags.resume_from_checkpoint !== undefined && existsSync(made)) return made;
-    const { optimizer, base, rho, hyper, learning_rate: lr, weight_decay: weightDecay } = flags;
+    const { optimizer, combine, base, preset, set, rho, hyper, learning_rate: lr, weight_decay: weightDecay } = flags;
     const options = await optimizerOptions({
-      ...{ optimizer, base, lr, weightDecay },
+      ...{ optimizer, combine, base, lr, weightDecay },
+      ...(preset !== undefined && { preset }),
+      ...(set && { set }),
       ...(rho !== undefined && { rho }),
       ...(hyper && { hyper }),
     });

@@ -91,18 +91,19 @@ export const addPartOptions = (command: Command): Command =>
     .option("--weight-decay <x>", "weight decay", number({ min: 0 }))
     .option("--clip-norm <x>", "scale the descent gradient down to this norm", number({ min: 0, above: true }))
     .option("--clip-value <x>", "clip the descent gradient's elements to ± this", number({ min: 0, above: true }))
-    .addOption(
-      new Option(
-        "--set <name=value>",
-        "any other option of a part, e.g. amsgrad=true; part.name=value where two have it",
-      ).argParser(settings),
-    )
+    .addOption(setOption())
     .addOption(
       new Option(
         "--group <name=globs>",
         "parameters with an lr, weight_decay, rho or delta of their own, e.g. head=*classifier*",
       ).argParser(groupings),
     );
+
+export const setOption = (): Option =>
+  new Option(
+    "--set <name=value>",
+    "any other option of a part, e.g. amsgrad=true; part.name=value where two have it",
+  ).argParser(settings);
 
 /** Collects `name=value` options: numbers and true or false are read as such. */
 function settings(text: string, previous: Readonly<Record<string, Setting>> | undefined): Record<string, Setting> {

@@ -44,6 +44,7 @@ describe("curvsam glue", function () {
   it("trains, evaluates and predicts, and leaves run_glue.py's files", async () => {
     const { code, stdout, stderr } = await curvsam([
       ...[...usual("out"), "--do_train", "--do_eval", "--do_predict", "--max_seq_length", "16", "--optimizer", "sam"],
+      ...["--combine", "gsam", "--set", "scope=group"],
       ...["--num_train_epochs", "2", "--save_steps", "2", "--logging_steps", "1", "--learning_rate", "1e-3"],
       ...["--sharpness-every", "2", "--sharpness-batches", "1", "--sharpness-rho", "0.1"],
     ]);
@@ -56,6 +57,9 @@ describe("curvsam glue", function () {
     ]);
     // From one checkpoint to the next, steps are one run.
     expect(readdirSync(join(folder.path, "out", "lowered")).join()).to.match(/cycle-/);
+    const { optimizer } = json("out/package", "manifest.json") as { optimizer: Record<string, unknown> };
+    expect(optimizer).to.include({ combine: "gsam" });
+    expect(JSON.stringify(optimizer)).to.include('"scope":"group"');
     expect(json("out", "all_results.json")).to.include({ epoch: 2, train_samples: 16, eval_samples: 6 });
     expect(json("out", "trainer_state.json")).to.include({ global_step: 4, max_steps: 4, num_train_epochs: 2 });
     expect((json("out", "trainer_state.json")["log_history"] as unknown[]).length).to.equal(4);

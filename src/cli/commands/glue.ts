@@ -5,6 +5,7 @@ import { didYouMean } from "../../util/suggest.js";
 import type { CommandBuilder } from "../context.js";
 import { UsageError } from "../failure.js";
 import type { GlueFlags } from "../glue.js";
+import { setOption } from "../optimizer.js";
 import { chunkOption } from "../options.js";
 import { assignments, integer, number } from "../parse.js";
 import { addSharpnessOptions } from "../train_sharpness.js";
@@ -64,7 +65,10 @@ export const command: CommandBuilder = (context) => {
     .option("--overwrite_output_dir", "replace what an earlier run left there")
     .option("--resume_from_checkpoint [path]", "go on from the last checkpoint, or from this one")
     .option("--optimizer <name>", "the perturbation, as for curvsam patch", "none")
+    .option("--combine <name>", "what becomes of the two gradients, as for curvsam patch", "plain")
     .option("--base <name>", "what takes the step, as for curvsam patch", "adamw")
+    .option("--preset <name>", "curvsam: paper, or fast, whose curvature is almost free (default: paper)")
+    .addOption(setOption())
     .option("--rho <x>", "radius of the perturbation", number({ min: 0 }))
     .option("--hyper <name=x>", "any other hyper-parameter", assignments);
   addSharpnessOptions(command)
