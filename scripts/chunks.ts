@@ -1,6 +1,6 @@
 /**
- * Writes docs/CHUNKS.md: what taking several steps in one run saves, on the 6-layer encoder of the benchmark, whose packages
- * `npm run bench -- --prepare` makes.
+ * Writes docs/CHUNKS.md: what taking several steps in one run saves, on models of the benchmark, whose packages
+ * `npm run bench -- --prepare --case NAME` makes.
  *
  *     node build/scripts/chunks.js [--steps 16]
  *
@@ -9,7 +9,7 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { PackageRuntime } from "../src/runtime/runtime.js";
 import { markdownTable } from "../src/report/table.js";
@@ -18,10 +18,16 @@ import { root } from "../test/support/root.js";
 import { readBatch } from "./bench/batches.js";
 import { peakBytes } from "./bench/peak.js";
 
-const work = join(root, "build", "bench", "encoder");
+const work = join(root, "build", "bench");
 const threads = 2;
-const optimizers = { none: "AdamW", sam: "SAM over AdamW" } as const;
-const lengths = [0, 4, 16];
+/** Packages, and how many of their steps go in a run. */
+const measured = [
+  { name: "encoder/none", title: "6-layer encoder", optimizer: "AdamW", lengths: [0, 4, 16] },
+  { name: "encoder/sam", title: "6-layer encoder", optimizer: "SAM over AdamW", lengths: [0, 4, 16] },
+  { name: "encoder/curvsam", title: "6-layer encoder", optimizer: "CurvSAM over AdamW, F = 1", lengths: [0, 2] },
+  { name: "minilm/none", title: "MiniLM-L6", optimizer: "AdamW", lengths: [0, 8] },
+  { name: "vit-b16/none", title: "ViT-B/16", optimizer: "AdamW", lengths: [0, 2] },
+] as const;
 
 interface Row {
   ms: number;
@@ -32,7 +38,7 @@ interface Row {
 async function measure(name: string, length: number, steps: number): Promise<Row> {
   const folder = join(work, name);
   const runtime = await PackageRuntime.open(folder, { threads, lowered: join(folder, "lowered") });
-  const batch = readBatch(join(work, "batch.json"));
+  const batch = readBatch(join(dirname(folder), "batch.json"));
   const many = Array.from({ length: Math.max(1, length) }, () => batch);
   if (length > 0) await runtime.roomForSteps(batch);
   const take = async (): Promise<number> => {
@@ -52,29 +58,20 @@ async function measure(name: string, length: number, steps: number): Promise<Row
 }
 
 function table(steps: number): string {
-  const rows = Object.entries(optimizers).flatMap(([name, title]) => {
-    const measured = lengths.map((length): Row => {
+  const rows = measured.flatMap(({ name, title, optimizer, lengths }) => {
+    const taken = lengths.map((length): Row => {
       const args = [
         join(root, "build", "scripts", "chunks.js"),
-        "--row",
-        `${name}:${length}`,
-        "--steps",
-        String(steps),
+        ...["--row", `${name}:${length}`, "--steps", String(steps)],
       ];
-      const row = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as Row;
-      process.stderr.write(`${name}, ${length} in a run: ${row.ms.toFixed(0)} ms\n`);
-      return row;
+      return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as Row;
     });
-    const alone = measured[0]?.ms ?? NaN;
-    return measured.map(({ ms, peak }, i) => [
-      title,
-      lengths[i] ? String(lengths[i]) : "each alone",
-      Math.round(ms),
-      Number((ms / alone).toFixed(2)),
-      Math.round(peak / 1e6),
+    return taken.map(({ ms, peak }, i) => [
+      ...[title, optimizer, lengths[i] === 0 ? "each alone" : Number(lengths[i])],
+      ...[Math.round(ms), Number((ms / (taken[0]?.ms ?? NaN)).toFixed(2)), Math.round(peak / 1e6)],
     ]);
   });
-  return markdownTable(["optimizer", "steps in a run", "ms a step", "of alone", "peak RSS, MB"], rows);
+  return markdownTable(["model", "optimizer", "steps in a run", "ms a step", "of alone", "peak RSS, MB"], rows);
 }
 
 const { values } = parseArgs({ options: { row: { type: "string" }, steps: { type: "string", default: "16" } } });
@@ -84,11 +81,15 @@ if (values.row === undefined) {
     "# Several steps in one run",
     "",
     "Made by `scripts/chunks.ts`, never by hand. `curvsam train --chunk` takes several steps in one run of ONNX Runtime: weights and",
-    "optimizer state go from step to step in a `Loop`, where runs of their own copy all of them at every step. The steps are the same,",
-    "bit for bit. `auto`, the default, does so on the CPU, as many steps as take a few seconds, leave half of the free memory,",
-    "and stack no more inputs (batches, probes, masks) than an eighth of what a single one takes.",
+    "optimizer state go from step to step in a `Loop`, where the binding of ONNX Runtime copies all of them after every run. The steps",
+    "are the same, bit for bit. A step by itself writes over parameters and state, and takes least memory; a `Loop` has them three times.",
     "",
-    `The 6-layer encoder of [BENCHMARKS.md](BENCHMARKS.md), batch 16 x 64, ${threads} threads, medians over ${steps} steps;`,
+    "`auto`, the default, makes runs on the CPU, as long as they take a few seconds, leave half of the free memory, and stack no more",
+    "inputs (batches, probes, masks) than 32 MB or an eighth of what a single step takes. It takes steps one by one where fewer than four",
+    "would be a run, as with a probe for every step, and where parameters and state are more than half a gigabyte.",
+    "`--chunk off` takes all of them one by one: least memory.",
+    "",
+    `Models of [BENCHMARKS.md](BENCHMARKS.md), ${threads} threads, medians over ${steps} steps;`,
     `${cpus()[0]?.model.trim() ?? ""}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`,
     "",
     table(steps).trimEnd(),

@@ -123,11 +123,10 @@ slower, not by how much exactly.
 ## The estimate, and what steps take
 
 Before the first step, \`train\`, \`graph\`, \`glue\` and the library estimate what it will take, and refuse it where that is more than
-is free, on the machine or in the process's control group. Parameters and state are there once when a package is open, and their
-new values go to buffers of their own; with random inputs, and what phases hand on, these are the buffers. A run takes the simulated
-peak of the values between its nodes; the graph of most steps holds on to that, and a seventh more, as an arena is never full, and
-a copy of every output comes on top, which the binding of ONNX Runtime makes and the runtime frees at once. With recomputation, and
-phase by phase, memory is given back before. Batch 16 x 64; MB.
+is free, on the machine or in the process's control group. Parameters and state are there once when a package is open; steps write
+over them, once they are known to be taken. New values that are read before that have buffers of their own; with random inputs, and
+what phases hand on, these are the buffers. A run takes the simulated peak of the values between its nodes, gives it back, and then
+takes a copy of every output, which the binding of ONNX Runtime makes and the runtime frees at once. Batch 16 x 64; MB.
 
 ${markdownTable(
   [
@@ -138,8 +137,7 @@ ${markdownTable(
 )}
 ## Recomputation
 
-\`patch --recompute\` computes activations anew in the passes where that lowers the peak, runs let go of their memory when they end, and steps are
-taken one by one. The 6-layer encoder against PyTorch's eager peak in [BENCHMARKS.md](BENCHMARKS.md); the time is that of a step
+\`patch --recompute\` computes activations anew in the passes where that lowers the peak, and steps are taken one by one. The 6-layer encoder against PyTorch's eager peak in [BENCHMARKS.md](BENCHMARKS.md); the time is that of a step
 against the one without recomputation. The tangents of a Hessian-vector product are computed anew with the activations.
 
 ${markdownTable(

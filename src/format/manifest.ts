@@ -248,7 +248,3 @@ export function phasesOf(manifest: Manifest, variant: string): readonly Phase[] 
     phase("descend"),
   ];
 }
-
-/** The fused graph that runs at most steps: the first that is due at every one. */
-export const usualGraph = (schedule: Manifest["schedule"]): string | undefined =>
-  schedule.find(({ every }) => every === 1)?.graph;

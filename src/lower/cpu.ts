@@ -10,6 +10,7 @@ import { makeFolder, onFile } from "../util/files.js";
 import { makeFills } from "./fills.js";
 import { cpuForms } from "./forms.js";
 import { orderForMemory } from "./order.js";
+import { overwriteUpdates } from "./overwrite.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
 const revision = 9;
@@ -21,11 +22,16 @@ const revision = 9;
  *
  * The fusions are those of this machine's processor: the folder is not to be carried elsewhere.
  */
-export async function lowerForCpu(source: string, cache: string, sizes: ReadonlyMap<string, number>): Promise<string> {
+export async function lowerForCpu(
+  source: string,
+  cache: string,
+  sizes: ReadonlyMap<string, number>,
+  { overwrites = false } = {},
+): Promise<string> {
   const version = env.versions.node ?? env.versions.common;
   const hash = createHash("sha256")
     .update(readFileSync(source))
-    .update(`${version} ${revision}`)
+    .update(`${version} ${revision} ${overwrites}`)
     .digest("hex")
     .slice(0, 24);
   const name = `${basename(source, ".onnx")}-${hash}`;
@@ -45,6 +51,7 @@ export async function lowerForCpu(source: string, cache: string, sizes: Readonly
     const load = (): Model => {
       const model = loadModel(optimized);
       makeFills(model.graph);
+      if (overwrites) overwriteUpdates(model.graph);
       model.metadata = before.metadata;
       return model;
     };

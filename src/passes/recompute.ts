@@ -221,10 +221,10 @@ function forwardOf(graph: Graph, loss: Value, prefix: string): Node[] {
   return traversal(graph).filter((node) => behind.has(node) && node.name.startsWith(prefix));
 }
 
-/** The node that makes `value`, and all that it needs. */
-export function nodesBehind(value: Value): Set<Node> {
+/** The nodes that make `values`, and all that they need. */
+export function nodesBehind(...values: Value[]): Set<Node> {
   const found = new Set<Node>();
-  const stack = [value];
+  const stack = values;
   for (let v = stack.pop(); v; v = stack.pop()) {
     const node = v.producer;
     if (!node || found.has(node)) continue;

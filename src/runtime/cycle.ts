@@ -101,8 +101,7 @@ export class CycleGraph {
     }));
     const lowered = await lowerCycleForCpu(sources, (name) => held.has(name), options.lowered, sizes);
     const largest = Math.max(...Object.keys(manifest.parameters).map((name) => bytesOfTensors(manifest, [name])));
-    const keepsMemory = !manifest.recompute && largest > mappedBytes;
-    const session = await openLowered(lowered.file, options, keepsMemory);
+    const session = await openLowered(lowered.file, options, !manifest.recompute && largest > mappedBytes);
     return new CycleGraph(lowered.file, session, pieces, lowered.ports, manifest, lowered.peak);
   }
 

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Tensor } from "onnxruntime-node";
 import { phasesOf, readManifest, refreshesAt, scheduledGraph, type Manifest } from "../format/manifest.js";
 import { identityOf, identityProblem } from "../format/identity.js";
 import { check, must } from "../util/assert.js";
@@ -147,8 +148,6 @@ export class Engine {
     const { lowered } = session;
     if (driver !== "fused" || lowered === undefined || cyclePeriod(this.manifest) === null) return null;
     const prepared = prepareBatch(this.manifest, batch);
-    // One session holds on to the memory of steps, not two.
-    await this.graphs.yieldMemory();
     this.cycle ??= await CycleGraph.open(this.folder, this.manifest, { ...session, lowered }, prepared.sizes);
     const { once, perStep } = this.cycle.memory(this.sources(prepared, {}));
     const available = process.availableMemory();
@@ -302,17 +301,16 @@ export class Engine {
     for (const name of graph.updates) renewed.add(name);
   }
 
-  private twinOf(graph: PackageGraph, name: string, renewed: ReadonlySet<string>) {
+  private twinOf(graph: PackageGraph, name: string, renewed: ReadonlySet<string>): Tensor {
     check(!renewed.has(name), `${graph.path}: another graph of this step gives "${name}" its new value already`);
     return this.store.twin(name);
   }
 
   private async fusedStep(graph: PackageGraph, sources: Sources, renewed: ReadonlySet<string>) {
-    const scalars = new Map(
-      [...graph.outputs].filter((name) => !name.startsWith("next/")).map((name) => [name, null] as const),
-    );
-    const updates = graph.updates.map((name) => [`next/${name}`, this.twinOf(graph, name, renewed)] as const);
-    const results = await graph.run(feedsOf(graph, sources), Object.fromEntries([...updates, ...scalars]));
+    const fetches: Record<string, Tensor | null> = Object.fromEntries([...graph.outputs].map((name) => [name, null]));
+    for (const name of graph.updates) fetches[`next/${name}`] = this.twinOf(graph, name, renewed);
+    for (const name of graph.overwrites) fetches[`over/${name}`] = this.store.current(name);
+    const results = await graph.run(feedsOf(graph, sources), fetches);
     const diagnostics: Record<string, number> = {};
     for (const [name, tensor] of Object.entries(results)) {
       if (tensor.size === 1) diagnostics[name] = scalarOf(unwrap(tensor));

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Tensor } from "onnxruntime-node";
-import { usualGraph, type Manifest } from "../format/manifest.js";
+import type { Manifest } from "../format/manifest.js";
 import { checkGraphInputs, describeInput, type InputRole } from "../format/ports.js";
 import { check, must } from "../util/assert.js";
 import { didYouMean } from "../util/suggest.js";
@@ -20,6 +20,8 @@ export class PackageGraph {
   readonly outputs: ReadonlySet<string>;
   /** Parameters, state and buffers that it gives new values. */
   readonly updates: readonly string[];
+  /** Of these, those whose new value may be written over the old: it stays where the step says `skipped`. */
+  readonly overwrites: readonly string[];
 
   constructor(
     readonly path: string,
@@ -34,12 +36,15 @@ export class PackageGraph {
     this.inputs = inputs.map(({ name }) => ({ name, role: must(describeInput(manifest, name), name).role }));
     this.reads = new Set(session.inputNames);
     this.outputs = new Set(session.outputNames);
-    this.updates = session.outputNames.filter((name) => name.startsWith("next/")).map((name) => name.slice(5));
-    for (const name of this.updates) {
+    const named = (prefix: string): string[] =>
+      session.outputNames.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+    this.updates = named("next/");
+    this.overwrites = named("over/");
+    for (const name of [...this.updates, ...this.overwrites]) {
       const role = describeInput(manifest, name)?.role;
       check(
         role === "parameter" || role === "state",
-        `${path}: output "next/${name}": manifest.json has no parameter or state "${name}"; the file is not of this package`,
+        `${path}: output for "${name}": manifest.json has no parameter or state "${name}"; the file is not of this package`,
       );
     }
   }
@@ -87,15 +92,12 @@ function copyOf(result: Tensor, target: Tensor | null | undefined): ArrayBuffer[
 export class PackageGraphs {
   private readonly opened = new Map<string, PackageGraph>();
   private readonly parts = new Map<string, readonly PackageGraph[]>();
-  private keepsMemory: boolean;
 
   constructor(
     private readonly folder: string,
     private readonly manifest: Manifest,
     private readonly options: SessionOptions,
-  ) {
-    this.keepsMemory = !manifest.recompute;
-  }
+  ) {}
 
   has(key: string): boolean {
     return Object.hasOwn(this.manifest.graphs, key);
@@ -106,8 +108,7 @@ export class PackageGraphs {
     const known = this.opened.get(key);
     if (known) return known;
     const path = this.pathOf(key);
-    const keeps = this.keepsMemory && key === usualGraph(this.manifest.schedule);
-    const graph = new PackageGraph(path, await openSession(path, this.options, sizes, keeps), this.manifest);
+    const graph = new PackageGraph(path, await openSession(path, this.options, sizes), this.manifest);
     this.opened.set(key, graph);
     return graph;
   }
@@ -151,13 +152,6 @@ export class PackageGraphs {
       return `${this.folder}: the package has no graph "${key}"${didYouMean(key, Object.keys(graphs))}`;
     });
     return join(this.folder, file);
-  }
-
-  /** Opens no graph any more that holds on to its memory: another session does. */
-  async yieldMemory(): Promise<void> {
-    if (!this.keepsMemory) return;
-    this.keepsMemory = false;
-    await this.release();
   }
 
   async release(): Promise<void> {

@@ -37,8 +37,11 @@ export function borrowedBuffer(
 export const openBytes = (manifest: Manifest): number =>
   bytesOfTensors(manifest, [...Object.keys(manifest.parameters), ...Object.keys(manifest.state)]);
 
-/** Bytes of parameters and state, twice what a step renews. */
-export function heldBytes(manifest: Manifest): number {
+/** Bytes of parameters and state that steps renew. */
+export function renewedBytes(manifest: Manifest): number {
   const trainable = Object.entries(manifest.parameters).flatMap(([name, p]) => (p.trainable ? [name] : []));
-  return openBytes(manifest) + bytesOfTensors(manifest, [...trainable, ...Object.keys(manifest.state)]);
+  return bytesOfTensors(manifest, [...trainable, ...Object.keys(manifest.state)]);
 }
+
+/** Bytes of parameters and state, twice what a step renews. */
+export const heldBytes = (manifest: Manifest): number => openBytes(manifest) + renewedBytes(manifest);

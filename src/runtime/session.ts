@@ -8,15 +8,15 @@ import type { Session } from "./providers/provider.js";
 
 const settings = (
   { provider, deviceId, threads, level }: SessionOptions,
-  keepsMemory = false,
+  hasArena = false,
 ): InferenceSession.SessionOptions => ({
   executionProviders: [provider.config(deviceId)],
   intraOpNumThreads: threads,
   graphOptimizationLevel: level,
   // Halves the peak at no cost in speed: the pattern allocates a second full block at the second run.
   enableMemPattern: false,
-  // An arena never shrinks, and every session has its own; without one, the system takes pages back and clears them anew.
-  enableCpuMemArena: keepsMemory,
+  // An arena never shrinks: it would stand beside the copies of the outputs that the binding makes when a run has ended.
+  enableCpuMemArena: hasArena,
   // Errors come as exceptions; the runtime would write them to stderr as well.
   logSeverityLevel: 4,
 });
@@ -45,26 +45,18 @@ export async function requireProvider(options: SessionOptions): Promise<void> {
   }
 }
 
-/**
- * Opens the graph in file `path`, for `sizes` of the dynamic dimensions; a `UserError` names the file. One that
- * `keepsMemory` holds on to what a run needed for the next: faster, for the one graph that runs at nearly every step.
- */
-export async function openSession(
-  path: string,
-  options: SessionOptions,
-  sizes: Sizes,
-  keepsMemory = false,
-): Promise<Session> {
+/** Opens the graph in file `path`, for `sizes` of the dynamic dimensions; a `UserError` names the file. */
+export async function openSession(path: string, options: SessionOptions, sizes: Sizes): Promise<Session> {
   check(existsSync(path), `${path}: the package lacks this graph; run curvsam patch again`);
   try {
     if (options.provider.open) return await options.provider.open(path);
     if (options.lowered !== undefined) {
       // Loaded only here: reading ONNX files is no part of training.
       const { lowerForCpu } = await import("../lower/cpu.js");
-      const file = await lowerForCpu(path, options.lowered, sizes);
-      return await openLowered(file, options, keepsMemory);
+      const file = await lowerForCpu(path, options.lowered, sizes, { overwrites: true });
+      return await openLowered(file, options);
     }
-    const usual = settings(options, keepsMemory);
+    const usual = settings(options);
     const config = await options.provider.configFor?.(path);
     return await InferenceSession.create(path, config ? { ...usual, executionProviders: [config] } : usual);
   } catch (error) {
@@ -73,9 +65,9 @@ export async function openSession(
   }
 }
 
-/** Opens the lowered graph in file `path` as it is. */
-export const openLowered = (path: string, options: SessionOptions, keepsMemory: boolean): Promise<Session> =>
-  InferenceSession.create(path, settings({ ...options, level: "disabled" }, keepsMemory));
+/** Opens the lowered graph in file `path` as it is; one that `hasArena` keeps the memory of its nodes for those that follow. */
+export const openLowered = (path: string, options: SessionOptions, hasArena = false): Promise<Session> =>
+  InferenceSession.create(path, settings({ ...options, level: "disabled" }, hasArena));
 
 /** Opens a part of the graph in file `path`, which is in memory. */
 export async function openPart(model: Uint8Array, path: string, options: SessionOptions): Promise<Session> {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { phasesOf, usualGraph, type Manifest } from "../format/manifest.js";
+import { phasesOf, type Manifest } from "../format/manifest.js";
 import { estimatedSizes, simulatePeak } from "../passes/memory.js";
 import { loadModel } from "../serde/index.js";
 import { must } from "../util/assert.js";
@@ -14,7 +14,7 @@ export interface StepMemory {
   buffers: number;
   /** What sessions take while they do not run. */
   sessions: number;
-  /** The most that is taken while one runs: what its nodes hand on, the copies of its outputs that the binding makes, and an arena. */
+  /** The most that is taken while one runs, by what its nodes hand on, or by the copies of its outputs that the binding makes then. */
   run: number;
 }
 
@@ -31,8 +31,8 @@ interface GraphMemory {
 /** Bytes that a session of onnxruntime-node 1.30 takes for each node: 41 MB for the 7,279 of an encoder's curvature step. */
 const sessionBytesPerNode = 6000;
 
-/** What an arena holds of what its session takes at its peak: blocks in between are too small for what comes. */
-const arenaShare = 8 / 7;
+/** Outputs that are written over the value before (`lower/overwrite.ts`) have no buffers of their own. */
+const overPrefix = "over/";
 
 /** How steps are taken. */
 export interface StepKind {
@@ -65,7 +65,9 @@ export async function stepMemory(
   const last = new Set<string>();
   const names = manifest.schedule.map(({ graph }) => graph);
   for (const variant of fused ? names : []) {
-    for (const name of (await memoryOf(variant)).outputs) keep(manifest, buffers, name, name);
+    for (const name of (await memoryOf(variant)).outputs) {
+      if (!name.startsWith(overPrefix)) keep(manifest, buffers, name, name);
+    }
   }
   for (const variant of fused ? [] : names) {
     const phases = phasesOf(manifest, variant);
@@ -84,20 +86,15 @@ export async function stepMemory(
     buffers.set(name, byteLength(dtype, sizeOf(shape.map((dim) => sizeOfDim(dim, (s) => sizes.get(s)) ?? 1))));
   }
   const graphs = [...known.values()];
-  const keeper = fused && !manifest.recompute ? known.get(usualGraph(manifest.schedule) ?? "") : undefined;
-  const held = keeper ? arenaShare * keeper.peak : 0;
   const sum = (bytes: Iterable<number>): number => [...bytes].reduce((a, b) => a + b, 0);
   return {
     buffers: sum(buffers.values()),
     sessions: sum(graphs.map(({ session }) => session)),
     run: Math.max(
-      held,
-      ...[...known].map(([key, memory]) => {
-        // A descent that gives much is run in parts.
-        const copies = last.has(key) ? Math.min(memory.copies, partBytes) : memory.copies;
-        // Where nothing holds on to it, memory is given back before outputs are copied.
-        return held + (memory === keeper ? copies : Math.max(memory.peak, copies));
-      }),
+      // A descent that gives much is run in parts.
+      ...[...known].map(([key, { peak, copies }]) =>
+        Math.max(peak, last.has(key) ? Math.min(copies, partBytes) : copies),
+      ),
     ),
   };
 }
@@ -119,7 +116,7 @@ async function graphMemory(path: string, sizes: Sizes, lowered: string | undefin
   let file = path;
   if (lowered !== undefined) {
     const { lowerForCpu } = await import("../lower/cpu.js");
-    file = await lowerForCpu(path, lowered, sizes);
+    file = await lowerForCpu(path, lowered, sizes, { overwrites: true });
   }
   const { graph } = loadModel(file);
   const bytes = estimatedSizes(graph, sizes);

@@ -2,6 +2,7 @@ import type { Manifest } from "../format/manifest.js";
 import type { Feeds } from "../runtime/batch.js";
 import { cyclePeriod } from "../runtime/cycle.js";
 import type { StepsRoom } from "../runtime/engine.js";
+import { renewedBytes } from "../runtime/memory.js";
 import type { PackageRuntime } from "../runtime/runtime.js";
 import { check, UserError } from "../util/assert.js";
 import { gigabytes } from "../util/bytes.js";
@@ -10,10 +11,14 @@ import { gigabytes } from "../util/bytes.js";
 export type ChunkOption = number | "auto" | "off";
 
 /**
- * Longest run that `auto` makes: in steps and in seconds, as the log, the progress bar and Ctrl-C wait for its end; and in what its
- * stacked inputs (batches, probes, masks) take of memory, as a share of what a run of one step takes.
+ * Longest run that `auto` makes: in steps and in seconds, as the log, the progress bar and Ctrl-C wait for its end; in what its
+ * stacked inputs (batches, probes, masks) take of memory, as a share of what a run of one step takes, or in bytes that no machine
+ * misses; and in bytes of parameters and state that steps renew. A Loop has these three times, where a step by itself writes over
+ * them: with more bytes, it is no faster.
  */
-const most = { steps: 64, seconds: 5, share: 1 / 8 };
+const most = { steps: 64, seconds: 5, share: 1 / 8, stacked: 2 ** 25, renewed: 2 ** 29 };
+/** Steps below which a run saves too little for the memory that it takes. */
+const least = 4;
 /** Steps of the first run, which tells how long a step takes. */
 const firstRun = 4;
 
@@ -97,17 +102,17 @@ export class Chunks {
 
   private async findRoom(batch: Feeds): Promise<StepsRoom | null> {
     const { option, runtime } = this;
-    // In one run, several steps hold each new value twice.
-    if (option === "auto" && runtime.manifest.recompute) return null;
+    const { manifest } = runtime;
+    if (option === "auto" && (manifest.recompute || renewedBytes(manifest) > most.renewed)) return null;
     const room = await runtime.roomForSteps(batch);
     if (option === "auto") {
       // Half of what is free stays so: batches grow, and others want some.
       if (!room) return null;
       const { available, once, period } = room;
-      const [perStep, least] = [Math.max(1, room.perStep), Math.max(2, period)];
-      const fits = Math.floor((available / 2 - once) / perStep);
-      const modest = Math.max(least, Math.floor((most.share * once) / perStep));
-      return fits >= least ? { ...room, steps: Math.min(fits, modest) } : null;
+      const perStep = Math.max(1, room.perStep);
+      const modest = Math.max(period, Math.floor(Math.max(most.share * once, most.stacked) / perStep));
+      const steps = Math.min(Math.floor((available / 2 - once) / perStep), modest);
+      return steps >= Math.max(least, period) ? { ...room, steps } : null;
     }
     if (!room) {
       this.note("steps are taken one by one: several in one run take the cpu provider, with graphs that are lowered");

@@ -2,11 +2,12 @@ import { expect } from "chai";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { newModel } from "../../src/ir/graph.js";
+import { lowerForCpu } from "../../src/lower/cpu.js";
 import { patch } from "../../src/pack/patch.js";
 import type { Feeds } from "../../src/runtime/batch.js";
 import { cyclePeriod } from "../../src/runtime/cycle.js";
 import type { Engine, StepResult } from "../../src/runtime/engine.js";
-import { saveModel } from "../../src/serde/index.js";
+import { loadModel, saveModel } from "../../src/serde/index.js";
 import { engines } from "../support/engines.js";
 import { logisticBatch, logisticPackage } from "../support/logistic.js";
 import { tinyEncoder } from "../support/nets.js";
@@ -78,6 +79,21 @@ describe("several steps in one run", () => {
     });
     const [single, chunked] = await both(folder, batches, [4]);
     expect(everything(chunked)).to.deep.equal(everything(single));
+    // A step by itself writes over parameters and state, and leaves them where it is skipped.
+    const poisoned = Object.keys(single.manifest.parameters)[0]!;
+    const value = single.read([poisoned])[poisoned]!;
+    single.write({ [poisoned]: { ...value, data: (value.data as Float32Array).fill(NaN, 0, 1) } });
+    const before = everything(single);
+    expect((await single.step([batches[0]!])).wasSkipped).to.equal(true);
+    expect(everything(single)).to.deep.equal(before);
+    const step = await lowerForCpu(join(folder, single.manifest.graphs["step"]!), lowered(), new Map(), {
+      overwrites: true,
+    });
+    const given = loadModel(step).graph.outputs.map(({ name }) => name);
+    const names = [...Object.keys(single.manifest.parameters), ...Object.keys(single.manifest.state)];
+    const written = names.filter((name) => given.includes(`over/${name}`));
+    expect(written).to.include.members(Object.keys(single.manifest.parameters));
+    expect(given.filter((name) => name.startsWith("next/"))).to.deep.equal([]);
   });
 
   it("are taken back where one is not finite, which is named", async () => {
