@@ -170,12 +170,11 @@ export class CycleGraph {
       known && known.length >= total ? known : allocate(dtype, total, `"${port.of}" of ${steps.length} steps`);
     this.rooms.set(port.name, room);
     const data = room.subarray(0, total);
-    const bytes = bytesOf(data);
     let at = 0;
-    for (const sources of steps) {
-      const value = bytesOf(unwrap(inputValue(port.of, role, this.path, sources)).data);
-      bytes.set(value, at);
-      at += value.byteLength;
+    for (const [i, sources] of steps.entries()) {
+      const own = data.subarray(at, (at += sizeOf(must(all[i], port.of).dims)));
+      if (role === "random") sources.random.fill(own, port.of, sources.moment);
+      else bytesOf(own).set(bytesOf(unwrap(inputValue(port.of, role, this.path, sources)).data));
     }
     if (port.dimsName === null) return { [port.name]: wrap(dtype, data, [steps.length, ...dims]) };
     const shapes = BigInt64Array.from(all.flatMap((each) => each.dims.map((d) => BigInt(d))));

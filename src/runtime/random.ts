@@ -33,23 +33,41 @@ export class RandomInputs {
   ) {}
 
   get(name: string, moment: Moment, sizes: Sizes): Tensor {
-    const spec = must(this.manifest.random[name], `random input "${name}"`);
-    const micro = spec.per === "micro-batch" ? moment.micro : 0;
-    const dims = spec.shape.map((dim) => {
+    const dims = this.dims(name, sizes);
+    const key = [moment.step, moment.attempt, this.micro(name, moment), ...dims].join();
+    const before = this.drawn.get(name);
+    if (before?.key === key) return before.tensor;
+    const { dtype } = this.spec(name);
+    const count = sizeOf(dims);
+    const room = before && before.room.length >= count ? before.room : allocate(dtype, count, `"${name}"`);
+    const data = room.subarray(0, count);
+    this.fill(data, name, moment);
+    const tensor = wrap(dtype, data, dims);
+    this.drawn.set(name, { key, tensor, room });
+    return tensor;
+  }
+
+  /** The same values, drawn into `data`, which has as many elements. */
+  fill(data: HostData, name: string, moment: Moment): void {
+    const spec = this.spec(name);
+    const key = [this.seed, name, moment.step, moment.attempt, this.micro(name, moment)];
+    draw(drawable(data, spec, name), spec.distribution, key, spec.p);
+  }
+
+  private dims(name: string, sizes: Sizes): number[] {
+    return this.spec(name).shape.map((dim) => {
       const size = sizeOfDim(dim, (symbol) => sizes.get(symbol));
       check(size !== undefined, `random input "${name}" has a dimension "${dim}", which no input of the batch has`);
       return size;
     });
-    const key = [moment.step, moment.attempt, micro, ...dims].join();
-    const before = this.drawn.get(name);
-    if (before?.key === key) return before.tensor;
-    const count = sizeOf(dims);
-    const room = before && before.room.length >= count ? before.room : allocate(spec.dtype, count, `"${name}"`);
-    const data = room.subarray(0, count);
-    draw(drawable(data, spec, name), spec.distribution, [this.seed, name, moment.step, moment.attempt, micro], spec.p);
-    const tensor = wrap(spec.dtype, data, dims);
-    this.drawn.set(name, { key, tensor, room });
-    return tensor;
+  }
+
+  private spec(name: string): RandomSpec {
+    return must(this.manifest.random[name], `random input "${name}"`);
+  }
+
+  private micro(name: string, moment: Moment): number {
+    return this.spec(name).per === "micro-batch" ? moment.micro : 0;
   }
 }
 
