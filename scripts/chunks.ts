@@ -22,8 +22,8 @@ const work = join(root, "build", "bench");
 const threads = 2;
 /** Packages, and how many of their steps go in a run. */
 const measured = [
-  { name: "encoder/none", title: "6-layer encoder", optimizer: "AdamW", lengths: [0, 4, 16] },
-  { name: "encoder/sam", title: "6-layer encoder", optimizer: "SAM over AdamW", lengths: [0, 4, 16] },
+  { name: "encoder/none", title: "6-layer encoder", optimizer: "AdamW", lengths: [0, 4, 8] },
+  { name: "encoder/sam", title: "6-layer encoder", optimizer: "SAM over AdamW", lengths: [0, 4, 8] },
   { name: "encoder/curvsam", title: "6-layer encoder", optimizer: "CurvSAM over AdamW, F = 1", lengths: [0, 2] },
   { name: "minilm/none", title: "MiniLM-L6", optimizer: "AdamW", lengths: [0, 8] },
   { name: "vit-b16/none", title: "ViT-B/16", optimizer: "AdamW", lengths: [0, 2] },

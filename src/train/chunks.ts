@@ -14,7 +14,7 @@ export type ChunkOption = number | "auto" | "off";
  * Longest run that `auto` makes: in steps and in seconds, as the log, the progress bar and Ctrl-C wait for its end; in what its
  * stacked inputs (batches, probes, masks) take of memory, as a share of what a run of one step takes, or in bytes that no machine
  * misses; and in bytes of parameters and state that steps renew. A Loop has these three times, where a step by itself writes over
- * them: with more bytes, it is no faster.
+ * them: with more bytes, it is little faster (docs/CHUNKS.md).
  */
 const most = { steps: 64, seconds: 5, share: 1 / 8, stacked: 2 ** 25, renewed: 2 ** 29 };
 /** Steps below which a run saves too little for the memory that it takes. */

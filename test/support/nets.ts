@@ -105,3 +105,16 @@ export function oneElementNet(): Graph {
   b.output(b.op("MatMul", [x, weight("unreached.weight", [1, 2])]), "aside");
   return b.graph;
 }
+
+/** `layers` layers of `width` with tanh between, over x [batch, width]; logits of as many classes. */
+export function perceptron(width: number, layers: number): Graph {
+  const b = newBuilder("perceptron");
+  let x = b.input("x", tensorType("float32", ["batch", width]));
+  for (let i = 0; i < layers; i++) {
+    const weight = parameter(b, `layer${i}.weight`, [width, width], (k) => 0.1 * Math.sin(1.7 * k + i));
+    if (i > 0) x = b.op("Tanh", [x], {}, typed("batch", width));
+    x = b.op("MatMul", [x, weight], {}, typed("batch", width));
+  }
+  b.output(x, "logits");
+  return b.graph;
+}
