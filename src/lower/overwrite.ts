@@ -1,4 +1,5 @@
 import { Graph, Node, Value } from "../ir/graph.js";
+import { views } from "../passes/memory.js";
 import { nodesBehind } from "../passes/recompute.js";
 import { isStatic } from "../util/shape.js";
 
@@ -86,10 +87,22 @@ function isSafe({ next, old }: Update, late: ReadonlySet<Node>, early: ReadonlyS
   const writer = next.producer;
   if (!writer || !late.has(writer)) return false;
   const before = nodesBehind(next);
-  return (readers.get(old) ?? []).every((reader) =>
-    reader === writer ? elementwise.has(reader.op) : late.has(reader) ? before.has(reader) : early.has(reader),
+  return readersOfMemory(old, readers).every(({ value, reader }) =>
+    reader === writer
+      ? value === old && elementwise.has(reader.op)
+      : late.has(reader)
+        ? before.has(reader)
+        : early.has(reader),
   );
 }
+
+/** What reads `value`, or a view of it: the runtime gives a view the memory of its input. */
+const readersOfMemory = (value: Value, readers: Readers): { value: Value; reader: Node }[] =>
+  (readers.get(value) ?? []).flatMap((reader) => {
+    const isView = views.has(reader.op) && reader.inputs[0] === value;
+    const behind = isView ? reader.outputs.flatMap((view) => (view ? readersOfMemory(view, readers) : [])) : [];
+    return [{ value, reader }, ...behind];
+  });
 
 /** Moves the nodes `late` into one branch of an If whose outputs are the updates. */
 function choose(graph: Graph, ok: Value, updates: readonly Update[], late: ReadonlySet<Node>): void {

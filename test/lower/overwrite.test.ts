@@ -63,6 +63,22 @@ describe("new values written over the old", () => {
     expect(names(crossed)).to.deep.equal(["skipped", "over/m", "next/w"]);
   });
 
+  it("are not where something may read a view of the old value later", () => {
+    const s = new Sketch();
+    const [w, one] = [s.input("w", [4]), s.input("one", [])];
+    const view = s.op("Reshape", [w, s.input("shape", [2])], {}, [2, 2]);
+    const finite = s.op("Not", [s.op("IsInf", [s.op("ReduceSum", [view], { keepdims: int(0) }, [])])]);
+    s.output(s.op("Sub", [one, s.op("Cast", [finite], { to: int(1) }, [])], {}, []), "skipped");
+    // The reshape has run when the step is known to be taken; who else reads what it gives need not have.
+    s.output(s.op("Sub", [w, one], {}, [4]), "next/w");
+    const alone = s.graph.outputs.length;
+    s.output(s.op("Abs", [view], {}, [2, 2]), "size");
+    expect(overwriteUpdates(s.graph).modified).to.equal(false);
+    s.graph.outputs.length = alone;
+    s.graph.nodes.pop();
+    expect(overwriteUpdates(s.graph).modified).to.equal(true);
+  });
+
   it("are not where nothing says whether the step is taken", () => {
     const s = new Sketch();
     s.output(s.op("Sub", [s.input("w", [4]), s.input("g", [4])], {}, [4]), "next/w");
