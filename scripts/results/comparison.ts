@@ -28,8 +28,10 @@ export interface Comparison {
 }
 
 export function compare(study: Study): Comparison {
-  const all = readResults(study.name);
-  const { settings, points } = tuned(study);
+  const { beside } = study;
+  const all = [...(beside === undefined ? [] : readResults(beside)), ...readResults(study.name)];
+  const { settings: own, points } = tuned(study);
+  const settings = new Map([...(beside === undefined ? [] : tuned({ ...study, name: beside }).settings), ...own]);
   const present = arms.filter(({ optimizer }) => settings.has(optimizer));
   const runOf = (optimizer: string, seed: number): Result | undefined =>
     all.find((result) => optimizerOf(result) === optimizer && result.seed === seed);

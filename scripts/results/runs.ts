@@ -23,14 +23,14 @@ export function readResults(name: string): Result[] {
   return lines.map((line) => JSON.parse(line) as Result).filter(({ error }) => error === null);
 }
 
-/** The optimizer of a run; a package that is ready-made is named after its own. */
-export const optimizerOf = ({ parameters }: Result): string =>
-  String(parameters["optimizer"] ?? basename(String(parameters["package"])));
+/** The part that gives a run's optimizer its name: the combine rule or the base where the sweep sets one, else the ascent; a package that is ready-made is named after its own. */
+export const optimizerOf = ({ parameters: { combine, base, optimizer, package: made } }: Result): string =>
+  String(combine ?? base ?? optimizer ?? basename(String(made)));
 
 /** What the sweep varies besides the optimizer, as text. */
 export const settingsOf = ({ parameters }: Result): string =>
   Object.entries(parameters)
-    .filter(([name, value]) => !["optimizer", "package"].includes(name) && value !== null)
+    .filter(([name, value]) => !["optimizer", "combine", "base", "package"].includes(name) && value !== null)
     .map(([name, value]) => `${name === "learning_rate" ? "lr" : name} ${String(value)}`)
     .join(", ");
 

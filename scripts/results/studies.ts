@@ -9,6 +9,8 @@ export interface Study {
   metricName: string;
   /** Whether less of the metric is better. */
   less?: true;
+  /** Another study of the same task and model, whose runs of equal seeds stand beside; this one is left out of the overview. */
+  beside?: string;
   /** What the sweep that tuned went by, where that is another metric. */
   tuningMetric?: string;
   /** What all optimizers step with, and the name of that without a perturbation. */
@@ -24,6 +26,11 @@ export interface Study {
 const molecules =
   "GIN of 20,004 parameters (3 layers of 32, dropout 0.2), batches of 32, cosine schedule; the benchmark's scaffold split. Tuned on the validation\n" +
   "molecules; measured on the test molecules, at the epoch that was best on the validation ones.";
+
+const pooled =
+  "in batches of 16, linear schedule; the whole\n" +
+  "development set, for tuning too. The model: the first three of MiniLM's six layers, and a linear head on the mean over the tokens,\n" +
+  "through which these weights were trained.";
 
 export const studies: readonly Study[] = [
   {
@@ -42,6 +49,30 @@ export const studies: readonly Study[] = [
       "each stays within a tenth of chance. Probably the weights, trained for the similarity of sentences, hold little of grammar, and 200 steps\n" +
       "are too few to bring it back. SAM's and CurvSAM's small radii neither help nor harm, at 2 and 2.4 times AdamW's gradients; ASAM never left\n" +
       'the majority class, and that "win" is no merit of CurvSAM.',
+  },
+  {
+    name: "sst2",
+    task: "SST-2",
+    model: "MiniLM, 3 layers",
+    metric: "eval_accuracy",
+    metricName: "accuracy",
+    base: "AdamW",
+    setting: `The first 1,600 phrases of the training set, 32 tokens at most, one epoch ${pooled}`,
+    remark:
+      "Within 100 steps neither the rate nor the radius matters much: the twelve tuning runs lie between 0.768 and 0.786. CurvSAM's mean is the\n" +
+      "highest, by 0.002 over AdamW at 2.4 times its gradients, which is not told from chance.",
+  },
+  {
+    name: "wnli",
+    task: "WNLI",
+    model: "MiniLM, 3 layers",
+    metric: "eval_accuracy",
+    metricName: "accuracy",
+    base: "AdamW",
+    setting: `The whole training set of 635 pairs, 48 tokens at most, one epoch ${pooled}`,
+    remark:
+      "The larger class has a share of 0.5634, where the better rate of each optimizer ended on the tuning seed; most other seeds end below. WNLI's\n" +
+      "development set repeats sentences of its training set with the other answer: what is learned there is wrong here, with each optimizer.",
   },
   {
     name: "cifar",
@@ -128,5 +159,9 @@ export const arms = [
   { optimizer: "none", title: null },
   { optimizer: "sam", title: "SAM" },
   { optimizer: "asam", title: "ASAM" },
+  { optimizer: "gsam", title: "GSAM" },
+  { optimizer: "looksam", title: "LookSAM" },
+  { optimizer: "adahessian", title: "AdaHessian" },
+  { optimizer: "sassha", title: "SASSHA" },
   { optimizer: "curvsam", title: "CurvSAM" },
 ] as const;

@@ -130,7 +130,8 @@ export function withTables(text: string): string {
   const after = rest?.split(end)[1];
   check(before !== undefined && after !== undefined, `docs/RESULTS.md: ${begin} and ${end} expected`);
   const comparisons = studies.map(compare);
-  const sections = [overview(comparisons), ...comparisons.map(section), frequencySection()];
+  const told = comparisons.filter(({ study }) => study.beside === undefined);
+  const sections = [overview(told), ...comparisons.map(section), frequencySection()];
   return `${before}${begin}\n\n${sections.join("\n")}\n${end}${after}`;
 }
 
