@@ -106,6 +106,15 @@ const signGradient = (): Graph => {
   const shape = [32, 64, 32, 32];
   return s.done(s.op("Mul", [s.op("Sign", [s.input("y", shape)]), s.input("dy", shape)]));
 };
+/** The new state where a scalar says so, else the old. */
+const choice = (): Graph => {
+  const s = new Form();
+  const shape = [4096, 384];
+  const [flag, x, y] = [s.input("flag", []), s.input("x", shape), s.input("y", shape)];
+  const isTaken = s.op("Equal", [flag, flag]);
+  isTaken.type = tensorType("bool", []);
+  return s.done(s.op("Where", [isTaken, s.op("Add", [x, y], {}, shape), x], {}, shape));
+};
 /** What is timed; `other` is a form that was tried, where it is none of those that are applied. */
 const cases: { what: string; graph: () => Graph; other?: { does: string; graph: () => Graph } }[] = [
   ...[
@@ -132,6 +141,7 @@ const cases: { what: string; graph: () => Graph; other?: { does: string; graph: 
   })),
   { what: "gradient of a bias, 16 x 64 rows of 384", graph: biasGradient(384) },
   { what: "gradient of a bias, 16 x 64 rows of 1536", graph: biasGradient(1536) },
+  { what: "a sum where a scalar says so, 4096 x 384", graph: choice },
   { what: "derivative of a ReLU, 32 x 64 x 32 x 32", graph: reluGradient },
   {
     what: "derivative of a ReLU, 32 x 64 x 32 x 32",

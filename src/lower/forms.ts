@@ -19,7 +19,11 @@ export interface Form {
 /** What the CPU provider's kernels do faster another way than the rules emit it. */
 export const cpuForms: readonly Form[] = [
   { name: "keepers", does: "new weights and state are outputs directly, not chosen by `skipped`", apply: dropKeepers },
-  { name: "choices", does: "one scalar that chooses between two tensors is a branch (If)", apply: branchOnScalars },
+  {
+    name: "choices",
+    does: "one scalar that chooses between two tensors is a branch (If), and makes what it alone reads",
+    apply: branchOnScalars,
+  },
   { name: "gelu", does: "a GELU takes the error function that its derivatives compute anyway", apply: shareGelus },
   { name: "norms", does: "layer norms hand their mean and deviation to their derivatives", apply: shareNormalizations },
   {

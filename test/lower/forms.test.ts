@@ -263,6 +263,18 @@ describe("choices by a scalar", () => {
     expect(await run(sketch.graph)).to.deep.equal(before);
   });
 
+  it("take in what makes a branch for them alone", async () => {
+    const sketch = new Sketch();
+    const [yes, x, y] = [sketch.input("yes", [], "bool"), sketch.input("x", [64, 64]), sketch.input("y", [64, 64])];
+    const [sum, shared] = ["Add", "Mul"].map((op) => sketch.op(op, [x, y], {}, [64, 64])) as [Value, Value];
+    sketch.output(sketch.op("Where", [yes, sum, shared]), "a");
+    sketch.output(sketch.op("Neg", [shared]), "b");
+    const before = await run(sketch.graph);
+    branchOnScalars(sketch.graph);
+    expect(["Add", "Mul", "If"].map((op) => sketch.count(op))).to.deep.equal([0, 1, 1]);
+    expect(await run(sketch.graph)).to.deep.equal(before);
+  });
+
   it("stay where the condition or a branch has another shape, and where there is little to gain", () => {
     const sketch = new Sketch();
     const flag = sketch.input("flag", [], "bool");
