@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { cliReference } from "../scripts/docs/cli.js";
 import { idea, ideaPictures } from "../scripts/docs/idea.js";
 import { optimizerReference } from "../scripts/docs/optimizers.js";
+import { readmeResults } from "../scripts/docs/results.js";
 import { root } from "./support/root.js";
 
 const read = (...path: string[]): string => readFileSync(join(root, ...path), "utf8");
@@ -14,6 +15,12 @@ describe("the documentation", () => {
     expect(read("docs", "CLI.md") === cliReference(), `docs/CLI.md ${advice}`).to.equal(true);
     const optimizers = read("docs", "OPTIMIZERS.md");
     expect(optimizers === optimizerReference(optimizers), `docs/OPTIMIZERS.md ${advice}`).to.equal(true);
+  });
+
+  it("has the results in README that docs/RESULTS.md has", () => {
+    const [readme, results] = [read("README.md"), read("docs", "RESULTS.md")];
+    expect(readmeResults(readme, results) === readme, 'README.md is not current: run "npm run docs"').to.equal(true);
+    expect(readme).to.match(/\| \[CoLA\]\(docs\/RESULTS\.md#cola-minilm\), MiniLM +\| Matthews ↑ +\|/);
   });
 
   it("draws the idea from the definitions: each step on its boundary, along the gradient in its own norm", async () => {

@@ -95,6 +95,20 @@ describe("curvsam graph", function () {
     expect(metrics["sharpness/largest_eigenvalue"]).to.be.above(0);
   });
 
+  for (const [name, data, batches] of [
+    ["gin", molecules, 2],
+    ["gcn", cora, 1],
+  ] as const) {
+    it(`lets sharpness measure ${name}`, async () => {
+      const few = ["--steps", "3", "--probes", "2", "--top-k", "1", "--threads", "1", "--batch-size", "7", "--json"];
+      const { code, stdout, stderr } = await curvsam(["sharpness", at(name), "--data", data, "--batches", "2", ...few]);
+      expect(code, stderr).to.equal(0);
+      const result = JSON.parse(stdout) as { batches: number; eigenvalues: { largest: { value: number }[] } };
+      expect(result.batches).to.equal(batches);
+      expect(result.eigenvalues.largest[0]!.value).to.be.above(0);
+    });
+  }
+
   const refusals: Record<string, [string[], number, RegExp]> = {
     "data of another kind than the model's": [["gcn", molecules], 1, /9 features of a node, the model's "x" takes 12/],
     "a file that is not there": [["gin", "nowhere"], 1, /nowhere: no such file/],

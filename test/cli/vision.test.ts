@@ -114,6 +114,22 @@ describe("curvsam vision", function () {
     expect(metrics["top5_accuracy"]).to.be.within(metrics["accuracy"]!, 1);
   });
 
+  it("measures the sharpness of a package on images of every class, of a model, and as many as asked for", async () => {
+    const few = ["--steps", "3", "--probes", "2", "--top-k", "1", "--threads", "1", "--batch-size", "6", "--json"];
+    const measured = (...args: string[]) => curvsamHere(["sharpness", ...args, ...few]);
+    const loss = ["--loss", "cross-entropy", "--on", "test", "--batches", "2"];
+    const { code, stdout, stderr } = await measured(model, "--data", at("folders"), ...loss);
+    expect(code, stderr).to.equal(0);
+    const result = JSON.parse(stdout) as { batches: number; eigenvalues: { largest: { value: number }[] } };
+    expect(result.batches).to.equal(2);
+    expect(result.eigenvalues.largest[0]!.value).to.be.above(0);
+    const packaged = await measured(at("run", "package"), "--data", at("folders"), "--batches", "1");
+    expect(packaged.code, packaged.stderr).to.equal(0);
+    const text = await measured(model, "--data", at("folders"), ...loss, "--tokenizer", "tokenizer.json");
+    expect(text.code).to.equal(2);
+    expect(text.stderr).to.match(/--tokenizer is for texts, and the model takes images/);
+  });
+
   it("lists the runs of the study that the documentation has", () => {
     const [, text = ""] =
       /```yaml\n(program: vision\n[^]*?)```/.exec(readFileSync(join(root, "docs", "VISION.md"), "utf8")) ?? [];

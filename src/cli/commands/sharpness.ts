@@ -4,17 +4,20 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { Sharpness, SharpnessOptions } from "../../analysis/sharpness.js";
 import type { Vector } from "../../analysis/vector.js";
+import { splitNames } from "../../data/graph/graphs.js";
 import { UserError } from "../../util/assert.js";
 import type { CommandBuilder, Context } from "../context.js";
-import type { DataFlags } from "../dataset.js";
 import { counted, grouped } from "../format.js";
 import { addLossOptions, lossOf, type LossFlags } from "../loss.js";
-import { addDataOptions, addRuntimeOptions, runtimeOptions, type RuntimeFlags } from "../options.js";
+import { addMeasuredOptions, measuredBatches, type GivenOptions, type MeasuredFlags } from "../measured.js";
+import { addRuntimeOptions, runtimeOptions, type RuntimeFlags } from "../options.js";
 import { integer, number, numbers } from "../parse.js";
 
 const help = `
 Everything is measured in evaluation mode over the same few batches. Of a package, the
 trained weights are taken where there are some; a model needs its loss named, as in curvsam patch.
+The model's inputs tell whether the data are texts, images or graphs; images that come class by
+class are taken in an order of --seed.
 
   eigenvalues   the largest and the smallest of the Hessian, by Lanczos
   trace         Hutchinson's estimate with its standard error, for each tensor too
@@ -25,12 +28,11 @@ Examples:
   $ curvsam sharpness out --data dev.tsv
   $ curvsam sharpness out --data dev.tsv --weights out/run/checkpoints/checkpoint-40 --rho 0.01,0.05,0.1 --layers
   $ curvsam sharpness out --data dev.tsv --density --landscape 2d -o report
+  $ curvsam sharpness run/package --data cifar-10-batches-bin --run run --batch-size 64
+  $ curvsam sharpness out --data ogbg_molbbbp --on valid --density
   $ curvsam sharpness model.onnx --loss cross-entropy --data dev.tsv --tokenizer tokenizer.json --text sentence --label label`;
 
-interface Flags extends DataFlags, RuntimeFlags, LossFlags {
-  data: string;
-  batchSize: number;
-  batches: number;
+interface Flags extends MeasuredFlags, RuntimeFlags, LossFlags {
   run?: string;
   weights?: string;
   topK: number;
@@ -42,7 +44,6 @@ interface Flags extends DataFlags, RuntimeFlags, LossFlags {
   extent: number;
   points?: number;
   layers?: true;
-  seed: number;
   output?: string;
   force?: true;
   json?: true;
@@ -54,8 +55,10 @@ export const command: CommandBuilder = (context) => {
     .summary("measure how sharp the loss surface is")
     .description("Measures the curvature of the loss at a package's, a checkpoint's or a model's weights.")
     .argument("<package or model>", "a folder that curvsam patch wrote, or an ONNX file")
-    .requiredOption("--data <file>", "the texts to measure on");
-  return addRuntimeOptions(addLossOptions(addDataOptions(command)))
+    .requiredOption("--data <path>", "what to measure on: texts, or images or graphs as vision and graph read them");
+  const given = addMeasuredOptions(command);
+  return addRuntimeOptions(addLossOptions(command))
+    .addOption(new Option("--on <split>", "images and graphs: which to take (default: train)").choices(splitNames))
     .option("--batch-size <n>", "examples in a batch; sharpness depends on it", integer({ min: 1 }), 32)
     .option("--batches <n>", "how many batches to take from the start of the data", integer({ min: 1 }), 8)
     .option("--run <folder>", "the run whose weights to take (default: run in the package)")
@@ -79,7 +82,7 @@ export const command: CommandBuilder = (context) => {
     .action(async (path: string, flags: Flags) => {
       const temporary = mkdtempSync(join(tmpdir(), "curvsam-sharpness-"));
       try {
-        const result = await measure(context, path, flags, temporary);
+        const result = await measure(context, path, flags, given(), temporary);
         if (!result) return;
         if (flags.output !== undefined) {
           const { writeSharpness } = await import("../sharpness_files.js");
@@ -95,30 +98,27 @@ export const command: CommandBuilder = (context) => {
 };
 
 /** Null where the user stopped it. */
-async function measure(context: Context, path: string, flags: Flags, temporary: string): Promise<Sharpness | null> {
-  const [{ LossSurface }, { sharpness }, { writeSurface }, { readManifest }, run, dataset, { WorkBar }] =
-    await Promise.all([
-      import("../../analysis/surface.js"),
-      import("../../analysis/sharpness.js"),
-      import("../../pack/surface.js"),
-      import("../../format/manifest.js"),
-      import("../run.js"),
-      import("../dataset.js"),
-      import("../work_bar.js"),
-    ]);
+async function measure(
+  context: Context,
+  path: string,
+  flags: Flags,
+  given: GivenOptions,
+  temporary: string,
+): Promise<Sharpness | null> {
+  const [{ LossSurface }, { sharpness }, { writeSurface }, { readManifest }, run, { WorkBar }] = await Promise.all([
+    import("../../analysis/surface.js"),
+    import("../../analysis/sharpness.js"),
+    import("../../pack/surface.js"),
+    import("../../format/manifest.js"),
+    import("../run.js"),
+    import("../work_bar.js"),
+  ]);
   const folder = path.endsWith(".onnx") ? await packageOf(path, flags, join(temporary, "package")) : path;
   const manifest = readManifest(folder);
   const trained = new run.RunFolder(folder, flags.run);
   const weights =
     flags.weights === undefined ? trained.weightsToTake(flags.run !== undefined) : await run.weightsAt(flags.weights);
-  const settings = dataset.dataSettings(manifest, flags, trained.readSettings());
-  const tokenizer = await dataset.openTokenizer(manifest, settings);
-  const examples = await dataset.openExamples(manifest, flags.data, settings, flags.format);
-  const source = dataset.batches(manifest, examples, tokenizer, { batchSize: flags.batchSize });
-  const batches = [];
-  for (let batch = await source.next(); batch && batches.length < flags.batches; batch = await source.next()) {
-    batches.push(batch);
-  }
+  const batches = await measuredBatches(context, manifest, flags, given, trained.readSettings());
   const graphs = await writeSurface(folder, manifest, temporary);
   const surface = await LossSurface.open(folder, graphs, batches, { ...runtimeOptions(flags), weights });
   const bar = new WorkBar(context.interactive && flags.json === undefined, "sharpness");

@@ -2,9 +2,10 @@ import { Command, Option } from "commander";
 import type { CommandBuilder } from "../context.js";
 import { augmentation } from "../augmentation.js";
 import { addPartOptions } from "../optimizer.js";
-import { integer, number, numbers } from "../parse.js";
+import { integer, number } from "../parse.js";
 import { addTrainOptions } from "../train_run.js";
 import type { VisionFlags } from "../vision.js";
+import { addImageOptions } from "../image_options.js";
 
 const help = `
 --data is a folder with CIFAR-10 or CIFAR-100 in their binary form, or with train/ and val/ (or test/) that have a folder
@@ -41,19 +42,8 @@ export const command: CommandBuilder = (context) => {
         "cifar10-jpeg",
         "folder",
       ]),
-    )
-    .option("--image-size <n>", "folders: height and width of the images (default: the model's)", integer({ min: 1 }))
-    .option(
-      "--resize <n>",
-      "folders: pixels of the shorter side before the middle is cut out (default: the image size)",
-      integer({ min: 1 }),
-    )
-    .option("--mean <r,g,b>", "what pixels from 0 to 1 are normalised with (default: the data set's)", numbers())
-    .option(
-      "--std <r,g,b>",
-      "the same: standard deviations (default: the data set's)",
-      numbers({ min: 0, above: true }),
-    )
+    );
+  addImageOptions(command)
     .option("--max-train <n>", "a random choice of so many training images, always the same", integer({ min: 1 }))
     .option("--max-test <n>", "a random choice of so many test images, always the same", integer({ min: 1 }))
     .option("--hold-out <n>", "training images to evaluate on instead of the test images", integer({ min: 0 }), 0)
