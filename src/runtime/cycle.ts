@@ -12,7 +12,7 @@ import { runSession } from "./graphs.js";
 import { bytesOfTensors } from "./memory.js";
 import type { SessionOptions } from "./options.js";
 import type { Session } from "./providers/provider.js";
-import { openLowered } from "./session.js";
+import { openLowered, openPart } from "./session.js";
 import type { Store } from "./store.js";
 import { allocate, bytesOf, unwrap, wrap, type HostData } from "./tensors.js";
 
@@ -84,21 +84,28 @@ export class CycleGraph {
     this.updates = session.outputNames.filter((name) => name.startsWith("next/")).map((name) => name.slice(5));
   }
 
-  /** Lowers and opens the cycle of the package in `folder`; `sizes` of the dynamic dimensions are what memory is planned for. */
+  /**
+   * Opens the cycle of the package in `folder`, of graphs that are lowered where `options` say where to; `sizes` of the dynamic
+   * dimensions are what memory is planned for.
+   */
   static async open(
     folder: string,
     manifest: Manifest,
-    options: SessionOptions & { lowered: string },
+    options: SessionOptions,
     sizes: ReadonlyMap<string, number>,
   ): Promise<CycleGraph> {
     const pieces = must(piecesOf(manifest), "a cycle of the schedule");
     // Loaded only here: reading ONNX files is no part of training.
-    const { lowerCycleForCpu } = await import("../lower/cycle.js");
+    const { composeCycle, lowerCycleForCpu } = await import("../lower/cycle.js");
     const held = new Set([...Object.keys(manifest.parameters), ...Object.keys(manifest.state)]);
     const sources = pieces.map(({ graph, count }) => ({
       source: join(folder, must(manifest.graphs[graph], graph)),
       count,
     }));
+    if (options.lowered === undefined) {
+      const { model, ports, peak } = composeCycle(sources, (name) => held.has(name), sizes);
+      return new CycleGraph(folder, await openPart(model, folder, options), pieces, ports, manifest, peak);
+    }
     const lowered = await lowerCycleForCpu(sources, (name) => held.has(name), options.lowered, sizes);
     const largest = Math.max(...Object.keys(manifest.parameters).map((name) => bytesOfTensors(manifest, [name])));
     const session = await openLowered(lowered.file, options, !manifest.recompute && largest > mappedBytes);

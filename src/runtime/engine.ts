@@ -141,14 +141,14 @@ export class Engine {
 
   /**
    * How many steps on batches like this one can be one run (`steps`); null where the package or the provider takes them one by
-   * one: it needs lowered graphs, a Loop, and a schedule of fused graphs alone.
+   * one: it needs lowered graphs or a provider that keeps state within a Loop, and a schedule of fused graphs alone.
    */
   async roomForSteps(batch: Feeds): Promise<StepsRoom | null> {
     const { driver, session } = this.options;
-    const { lowered } = session;
-    if (driver !== "fused" || lowered === undefined || cyclePeriod(this.manifest) === null) return null;
+    const canLoop = session.lowered !== undefined || session.provider.loops === true;
+    if (driver !== "fused" || !canLoop || cyclePeriod(this.manifest) === null) return null;
     const prepared = prepareBatch(this.manifest, batch);
-    this.cycle ??= await CycleGraph.open(this.folder, this.manifest, { ...session, lowered }, prepared.sizes);
+    this.cycle ??= await CycleGraph.open(this.folder, this.manifest, session, prepared.sizes);
     const { once, perStep } = this.cycle.memory(this.sources(prepared, {}));
     const available = process.availableMemory();
     const { period } = this.cycle;

@@ -102,8 +102,10 @@ export class Chunks {
 
   private async findRoom(batch: Feeds): Promise<StepsRoom | null> {
     const { option, runtime } = this;
-    const { manifest } = runtime;
-    if (option === "auto" && (manifest.recompute || renewedBytes(manifest) > most.renewed)) return null;
+    const { manifest, provider } = runtime;
+    // Elsewhere than on the CPU, a step by itself carries parameters and state there and back.
+    const isLean = provider === "cpu" && (manifest.recompute || renewedBytes(manifest) > most.renewed);
+    if (option === "auto" && isLean) return null;
     const room = await runtime.roomForSteps(batch);
     if (option === "auto") {
       // Half of what is free stays so: batches grow, and others want some.
@@ -115,7 +117,9 @@ export class Chunks {
       return steps >= Math.max(least, period) ? { ...room, steps } : null;
     }
     if (!room) {
-      this.note("steps are taken one by one: several in one run take the cpu provider, with graphs that are lowered");
+      this.note(
+        "steps are taken one by one: several in one run take the cpu provider with graphs that are lowered, or cuda",
+      );
       return null;
     }
     const steps = Number(option);

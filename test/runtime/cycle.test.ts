@@ -1,10 +1,14 @@
 import { expect } from "chai";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { newModel } from "../../src/ir/graph.js";
+import { newModel, type Graph } from "../../src/ir/graph.js";
 import { lowerForCpu } from "../../src/lower/cpu.js";
+import { readManifest } from "../../src/format/manifest.js";
+import { reportKernels } from "../../src/lower/kernel_report.js";
+import { cycleGraph } from "../../src/passes/cycle.js";
 import { patch } from "../../src/pack/patch.js";
 import type { Feeds } from "../../src/runtime/batch.js";
+import { provider as cpu } from "../../src/runtime/providers/cpu.js";
 import { cyclePeriod } from "../../src/runtime/cycle.js";
 import type { Engine, StepResult } from "../../src/runtime/engine.js";
 import { loadModel, saveModel } from "../../src/serde/index.js";
@@ -94,6 +98,42 @@ describe("several steps in one run", () => {
     const written = names.filter((name) => given.includes(`over/${name}`));
     expect(written).to.include.members(Object.keys(single.manifest.parameters));
     expect(given.filter((name) => name.startsWith("next/"))).to.deep.equal([]);
+  });
+
+  it("are those of graphs as they are on a provider that keeps state within a Loop", async () => {
+    const batches = Array.from({ length: 6 }, (_, t) => logisticBatch(5 + (t % 4), t));
+    const single = await open(logistic, { lowered: undefined });
+    for (const batch of batches) await single.step([batch]);
+    cpu.loops = true;
+    try {
+      const chunked = await open(logistic, { lowered: undefined });
+      expect(await chunked.roomForSteps(batches[0]!)).to.include({ period: 3 });
+      expect((await chunked.steps(batches, [])).failed).to.equal(null);
+      const [values, expected] = [chunked, single].map(everything);
+      for (const [name, numbers] of Object.entries(expected!)) {
+        numbers.forEach((x, i) => expect(values![name]![i], `${name}[${i}]`).to.be.closeTo(x, 1e-6));
+      }
+    } finally {
+      delete cpu.loops;
+    }
+  });
+
+  it("have a kernel of CUDA for whatever the steps have one for, and for the Loops", () => {
+    const manifest = readManifest(logistic);
+    const models = ["curvature_step", "step"].map((key) => loadModel(join(logistic, manifest.graphs[key]!)));
+    const opsets = new Map(models.flatMap((model) => [...model.opsets]));
+    const gaps = (graphs: readonly Graph[]): string[] => {
+      const report = reportKernels(graphs.map((graph, i) => [String(i), graph, opsets] as const), "cuda"); // prettier-ignore
+      return [...new Set(report.gaps.map(({ op, why }) => `${op}: ${why}`))].sort();
+    };
+    const before = gaps(models.map(({ graph }) => graph));
+    const pieces = models.map(({ graph }, i) => ({ graph, count: 1 + i }));
+    const cycle = cycleGraph(pieces, (name) => name in manifest.parameters || name in manifest.state);
+    const loops = cycle.nodes.filter(({ op }) => op === "Loop").flatMap((node) => [...node.graphs()]);
+    expect(loops).to.have.length(1);
+    expect(gaps(loops)).to.deep.equal(before);
+    // The sizes of batches are multiplied once before the Loop, on the CPU.
+    expect(gaps([cycle])).to.deep.equal([...before, "ReduceProd: no kernel for int64"].sort());
   });
 
   it("are taken back where one is not finite, which is named", async () => {

@@ -128,7 +128,7 @@ describe("training in runs of several steps", () => {
 
   it("takes as many steps as memory suffices for, and says what a number of them would need", async () => {
     const room: StepsRoom = { period: 5, steps: 12, once: 4e9, perStep: 0.5e9, available: 10e9 };
-    const runtime = { roomForSteps: () => Promise.resolve(room), manifest: readManifest(folder) };
+    const runtime = { roomForSteps: () => Promise.resolve(room), manifest: readManifest(folder), provider: "cpu" };
     const chunks = (option: ChunkOption): Chunks =>
       new Chunks(runtime as unknown as PackageRuntime, option, (line) => expect.fail(line));
     const batch = logisticBatch(8, 0);

@@ -12,6 +12,8 @@ export interface Provider {
   configFor?: (file: string) => Promise<InferenceSession.ExecutionProviderConfig>;
   /** Opens a model, in a file or in memory, where the provider is of another binding than onnxruntime-node. */
   open?: (model: string | Uint8Array) => Promise<Session>;
+  /** Whether its Loop keeps what goes from step to step where the provider computes, so that several steps are one run. */
+  loops?: true;
   /** What to do where it cannot be used. */
   hint: string;
 }
