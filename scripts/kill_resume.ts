@@ -1,7 +1,7 @@
 /**
  * Kills training runs with SIGKILL at random moments, resumes each, and compares its weights with those of a run that was left alone.
  *
- *     node build/scripts/kill_resume.js docs/kill_resume.jsonl --kills 100
+ *     node build/scripts/kill_resume.js kills.jsonl --kills 100
  *
  * Moments are drawn evenly over the time from the first step to the end; every fourth is drawn evenly over the writing of a checkpoint.
  * Goes on with the log where it is there already. Writes one JSON line a kill: what it aimed at, when it came, how far the run had come,

@@ -24,9 +24,11 @@ describe("a run that is killed", function () {
     expect(kills.map(({ resumed }) => resumed)).to.deep.equal([uninterrupted, uninterrupted, uninterrupted]);
   });
 
-  it("did so every time in the log that is kept", () => {
-    const [{ uninterrupted } = {}, ...kills] = lines(join(root, "docs", "kill_resume.jsonl"));
-    expect(kills.length).to.be.at.least(1);
-    expect(new Set(kills.map(({ resumed }) => resumed))).to.deep.equal(new Set([uninterrupted]));
-  });
+  for (const name of ["kill_resume.jsonl", "kill_resume_training.jsonl"]) {
+    it(`did so every time in docs/${name}`, () => {
+      const [{ uninterrupted } = {}, ...kills] = lines(join(root, "docs", name));
+      expect(kills.length).to.be.at.least(1);
+      expect(new Set(kills.map(({ resumed }) => resumed))).to.deep.equal(new Set([uninterrupted]));
+    });
+  }
 });
