@@ -64,13 +64,13 @@ export async function writeSharpness(result: Sharpness, folder: string, force: b
           subtitle: "stochastic Lanczos quadrature, Gaussian smoothing of 1 % of the extent",
           x: { title: "eigenvalue" },
           y: { title: "density", scale: "log" },
-          // One eigenvalue of n weighs 1/n; what is far below is the tail of the smoothing.
+          // One eigenvalue of n weighs 1/n, and less as probes happen to see it; what is far below is the tail of the smoothing.
           series: [
             {
               name: "density",
               points: cutBelow(
                 curve.map(({ value, density: d }) => [value, d]),
-                1e-6,
+                0.01 / result.parameters,
               ),
             },
           ],
