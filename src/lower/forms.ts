@@ -6,6 +6,7 @@ import { dropKeepers } from "./keepers.js";
 import { multiplyByMasks } from "./masks.js";
 import { shareNormalizations } from "./norms.js";
 import { fuseTransposes } from "./products.js";
+import { keepRows } from "./rows.js";
 import { sumRowsFirst } from "./sums.js";
 
 /** A rewrite of a graph for one provider. */
@@ -19,6 +20,7 @@ export interface Form {
 /** What the CPU provider's kernels do faster another way than the rules emit it. */
 export const cpuForms: readonly Form[] = [
   { name: "keepers", does: "new weights and state are outputs directly, not chosen by `skipped`", apply: dropKeepers },
+  { name: "rows", does: "gradients of embeddings are the rows that the batch reads, each once", apply: keepRows },
   {
     name: "choices",
     does: "one scalar that chooses between two tensors is a branch (If), and makes what it alone reads",

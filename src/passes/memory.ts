@@ -8,7 +8,7 @@ export type SizeOf = (value: Value) => number;
 
 /**
  * Bytes of the values of `graph` once symbols have sizes. What stays unknown is taken to be as large as the largest input of
- * its node.
+ * its node; slices that indices choose, as many as there are indices.
  */
 export function estimatedSizes(graph: Graph, sizes: ReadonlyMap<string, number>): SizeOf {
   const known = new Map<Value, number>();
@@ -16,10 +16,18 @@ export function estimatedSizes(graph: Graph, sizes: ReadonlyMap<string, number>)
     let size = known.get(value);
     if (size === undefined) {
       const dims = dimsAt(value, sizes);
-      size = dims ? byteLength(value.dtype, sizeOfShape(dims)) : largestInput(value);
+      size = dims ? byteLength(value.dtype, sizeOfShape(dims)) : (chosenSlices(value) ?? largestInput(value));
       known.set(value, size);
     }
     return size;
+  };
+  const chosenSlices = ({ producer: node }: Value): number | null => {
+    const dims = node?.op === "Gather" ? dimsAt(node.input(0), sizes) : null;
+    const along = dims?.at(node?.int("axis", 0) ?? 0);
+    if (!node || !along) return null;
+    const [data, indices] = [node.input(0), node.input(1)];
+    const count = sizeOf(indices) / byteLength(indices.type ? indices.dtype : "int64", 1);
+    return (sizeOf(data) / along) * count;
   };
   const largestInput = (value: Value): number => {
     const inputs = value.producer?.inputs ?? [];
