@@ -13,7 +13,7 @@ const elementwise: ReadonlySet<string> = new Set(["Add", "Sub", "Mul", "Div"]);
 const pointwise: ReadonlySet<string> = new Set([
   ...elementwise,
   ...["Abs", "Cast", "Clip", "Exp", "Log", "Max", "Min", "Neg", "Pow", "Reciprocal", "Sign", "Sqrt", "Where"],
-  ...["And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or"],
+  ...["And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "ScatterND"],
 ]);
 
 /** A new value, and the input that it may take the place of. */
