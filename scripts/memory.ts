@@ -125,8 +125,8 @@ slower, not by how much exactly.
 Before the first step, \`train\`, \`graph\`, \`glue\` and the library estimate what it will take, and refuse it where that is more than
 is free, on the machine or in the process's control group. Parameters and state are there once when a package is open; steps write
 over them, once they are known to be taken. New values that are read before that have buffers of their own; with random inputs, and
-what phases hand on, these are the buffers. A run takes the simulated peak of the values between its nodes, gives it back, and then
-takes a copy of every output, which the binding of ONNX Runtime makes and the runtime frees at once. Batch 16 x 64; MB.
+what phases hand on, these are the buffers. A run takes the simulated peak of the values between its nodes, most of which the C
+library keeps, and a copy of every output, which the binding of ONNX Runtime makes and the runtime frees at once. Batch 16 x 64; MB.
 
 ${markdownTable(
   [

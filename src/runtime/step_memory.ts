@@ -14,7 +14,7 @@ export interface StepMemory {
   buffers: number;
   /** What sessions take while they do not run. */
   sessions: number;
-  /** The most that is taken while one runs, by what its nodes hand on, or by the copies of its outputs that the binding makes then. */
+  /** The most that is taken while one runs, by what its nodes hand on and the copies of its outputs that the binding makes then. */
   run: number;
 }
 
@@ -91,9 +91,9 @@ export async function stepMemory(
     buffers: sum(buffers.values()),
     sessions: sum(graphs.map(({ session }) => session)),
     run: Math.max(
-      // A descent that gives much is run in parts.
+      // The C library keeps most of what nodes gave back, beside the copies. A descent that gives much is run in parts.
       ...[...known].map(([key, { peak, copies }]) =>
-        Math.max(peak, last.has(key) ? Math.min(copies, partBytes) : copies),
+        fused ? peak + copies : Math.max(peak, last.has(key) ? Math.min(copies, partBytes) : copies),
       ),
     ),
   };
