@@ -195,14 +195,13 @@ class TaskRun {
   private prepareFolder(): void {
     const { flags, folder } = this;
     const held = existsSync(folder) ? onFile(folder, "read", () => readdirSync(folder)) : [];
-    const ours = held.filter((name) => /^checkpoint-\d+$/.test(name) || /^(package|log\.jsonl)$/.test(name));
-    if (flags.do_train && flags.resume_from_checkpoint === undefined && ours.length > 0) {
-      check(
-        flags.overwrite_output_dir,
-        `${folder}: an earlier run is there; give --overwrite_output_dir, or go on with --resume_from_checkpoint`,
-      );
-      for (const name of ours) onFile(folder, "write", () => rmSync(join(folder, name), { recursive: true }));
-    }
+    const trained = held.filter((name) => /^checkpoint-\d+$/.test(name) || name === "log.jsonl");
+    if (!flags.do_train || flags.resume_from_checkpoint !== undefined || trained.length === 0) return;
+    check(
+      flags.overwrite_output_dir,
+      `${folder}: an earlier run is there; give --overwrite_output_dir, or go on with --resume_from_checkpoint`,
+    );
+    for (const name of trained) onFile(folder, "write", () => rmSync(join(folder, name), { recursive: true }));
   }
 
   private async dataFolder(): Promise<string> {

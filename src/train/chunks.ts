@@ -18,7 +18,7 @@ export type ChunkOption = number | "auto" | "off";
  */
 const most = { steps: 64, seconds: 5, share: 1 / 8, stacked: 2 ** 25, renewed: 2 ** 29 };
 /** Steps below which a run saves too little for the memory that it takes. */
-const least = 4;
+const least = 2;
 /** Steps of the first run, which tells how long a step takes. */
 const firstRun = 4;
 

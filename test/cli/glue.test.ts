@@ -189,6 +189,15 @@ describe("curvsam glue", function () {
     const head = await curvsam([...args, "--do_eval"]);
     expect(head.code).to.equal(1);
     expect(head.stderr).to.include("the model's head has 2 outputs");
+    // What was made before it failed is no earlier run.
+    const empty = join(folder.path, "empty");
+    mkdirSync(empty);
+    const failing = usual("failed").map((arg) => (arg === data ? empty : arg));
+    for (const attempt of [1, 2]) {
+      const failed = await curvsam([...failing, "--do_train", "--do_eval"]);
+      expect(failed.code, String(attempt)).to.equal(1);
+      expect(failed.stderr).to.include("train.tsv").and.to.not.include("--overwrite_output_dir");
+    }
     const untrained = folder.write("untrained.json", JSON.stringify({ "sharpness-every": 2 }));
     const sharpness = await curvsam([...usual("idle"), untrained, "--do_eval"]);
     expect(sharpness.code).to.equal(2);

@@ -110,7 +110,7 @@ describe("a sweep's file", () => {
       /run 0: required option '--data <file>' not specified/,
     ],
     ["a grid of one value", `${glueFile}grid: {rho: 0.1}\n`, /grid: expected options with lists of values/],
-    ["no metric", "program: glue\n", /metric: /],
+    ["no metric", "program: glue\n", /plan\.yaml: "metric" is missing/],
     ["what is not YAML", "program: [glue\n", /it is not YAML: .*line/],
     ["a seed that comes twice", `${glueFile}seeds: [1, 1]\n`, /one of them is there twice/],
   ];

@@ -81,7 +81,7 @@ export function readSweep(path: string): SweepFile {
     const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
     throw new UserError(`${path}: it is not YAML: ${line.replace(/:$/, "")}`);
   }
-  const result = schema.safeParse(raw);
+  const result = schema.safeParse(raw, { reportInput: true });
   if (!result.success) {
     const { issues } = result.error;
     // A misspelt key is also missing: its name tells more.
@@ -102,6 +102,7 @@ export function readSweep(path: string): SweepFile {
 
 function problem(issue: z.core.$ZodIssue | undefined): string {
   const at = issue?.path.join(".") ?? "";
+  if (issue?.code === "invalid_type" && issue.input === undefined && at !== "") return `"${at}" is missing`;
   if (issue?.code !== "unrecognized_keys") return `${at || "the whole"}: ${issue?.message ?? "not valid"}`;
   const [key = ""] = issue.keys;
   const known = issue.path.length === 0 ? Object.keys(schema.shape) : ["trials", "seed", "distributions"];
