@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { cpus } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { type Graph, type Value, int, ints, newModel, tensorType } from "../src/ir/graph.js";
+import { type Graph, type Value, int, ints, newModel, string, tensorType } from "../src/ir/graph.js";
 import { Tensor as Constant } from "../src/ir/tensor.js";
 import { cpuForms } from "../src/lower/forms.js";
 import { dce } from "../src/passes/dce.js";
@@ -115,6 +115,27 @@ const choice = (): Graph => {
   isTaken.type = tensorType("bool", []);
   return s.done(s.op("Where", [isTaken, s.op("Add", [x, y], {}, shape), x], {}, shape));
 };
+const table = [30_522, 384];
+/** The gradient of a table of which 1,024 rows were read, some of them more than once, and their numbers. */
+const tableGradient = (s: Form): { gradient: Value; ids: Value } => {
+  const ids = s.input("ids", [1024, 1]);
+  ids.type = tensorType("int64", [1024, 1]);
+  const at = s.op("Expand", [ids, s.axes(1024, 384)]);
+  at.type = tensorType("int64", [1024, 384]);
+  const zeros = s.op("Expand", [s.constant(Constant.of("float32", [], [0])), s.axes(...table)], {}, table);
+  const scatter = { axis: int(0), reduction: string("add") };
+  return { ids, gradient: s.op("ScatterElements", [zeros, at, s.input("dy", [1024, 384])], scatter, table) };
+};
+const tableNorm = (): Graph => {
+  const s = new Form();
+  return s.done(s.op("ReduceSumSquare", [tableGradient(s).gradient], { keepdims: int(0) }, []));
+};
+const perturbedRows = (): Graph => {
+  const s = new Form();
+  const { gradient, ids } = tableGradient(s);
+  const perturbed = s.op("Add", [s.input("w", table), gradient], {}, table);
+  return s.done(s.op("Gather", [perturbed, ids], { axis: int(0) }, [1024, 1, 384]));
+};
 /** What is timed; `other` is a form that was tried, where it is none of those that are applied. */
 const cases: { what: string; graph: () => Graph; other?: { does: string; graph: () => Graph } }[] = [
   ...[
@@ -141,6 +162,8 @@ const cases: { what: string; graph: () => Graph; other?: { does: string; graph: 
   })),
   { what: "gradient of a bias, 16 x 64 rows of 384", graph: biasGradient(384) },
   { what: "gradient of a bias, 16 x 64 rows of 1536", graph: biasGradient(1536) },
+  { what: "norm of the gradient of a table of 30,522 x 384, 1,024 rows read", graph: tableNorm },
+  { what: "1,024 rows of such a table, moved along its gradient", graph: perturbedRows },
   { what: "a sum where a scalar says so, 4096 x 384", graph: choice },
   { what: "derivative of a ReLU, 32 x 64 x 32 x 32", graph: reluGradient },
   {
@@ -160,11 +183,15 @@ async function milliseconds(graph: Graph): Promise<number> {
     logSeverityLevel: 3,
   });
   const rng = new Rng(0, "forms");
-  const feeds = graph.inputs.map((v) => {
+  const feeds = graph.inputs.map((v): [string, Tensor] => {
     const dims = v.dims.map(Number);
+    if (v.dtype === "int64") {
+      const ids = BigInt64Array.from({ length: sizeOf(dims) }, () => BigInt(rng.int(Number(table[0]))));
+      return [v.name, new Tensor("int64", ids, dims)];
+    }
     const data = new Float32Array(sizeOf(dims));
     rng.fillNormal(data);
-    return [v.name, new Tensor("float32", data, dims)] as const;
+    return [v.name, new Tensor("float32", data, dims)];
   });
   await setTimeout(pause);
   const times: number[] = [];
