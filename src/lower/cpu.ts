@@ -13,7 +13,7 @@ import { orderForMemory } from "./order.js";
 import { overwriteUpdates } from "./overwrite.js";
 
 /** Changes with what this folder makes of a graph: files that an earlier one made are not taken for its own. */
-const revision = 11;
+const revision = 12;
 
 /**
  * The graph in `source` as the CPU provider optimises it (fusions of level `extended`), its nodes in the order that needs

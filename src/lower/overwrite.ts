@@ -75,7 +75,7 @@ function lateNodes(graph: Graph, updates: readonly Update[], readers: Readers): 
   for (const node of [...graph.nodes].reverse()) {
     const serves = (v: Value): boolean => {
       const all = readers.get(v) ?? [];
-      return given.has(v) || (!outputs.has(v) && all.length > 0 && all.every((reader) => late.has(reader)));
+      return (given.has(v) || (!outputs.has(v) && all.length > 0)) && all.every((reader) => late.has(reader));
     };
     if (node.domain === "" && pointwise.has(node.op) && node.outputs.every((v) => v && serves(v))) late.add(node);
   }
