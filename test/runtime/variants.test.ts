@@ -73,8 +73,8 @@ describe("variants of the step in the runtime", () => {
     for (const engine of opened) await engine.close();
     opened = [];
   });
-  const open = async (path: string, driver: "fused" | "phases" = "fused"): Promise<Engine> => {
-    const engine = await Engine.open(path, { threads: 1, seed: 5, driver });
+  const open = async (path: string, driver: "fused" | "phases" = "fused", lowered?: string): Promise<Engine> => {
+    const engine = await Engine.open(path, { threads: 1, seed: 5, driver, ...(lowered !== undefined && { lowered }) });
     opened.push(engine);
     return engine;
   };
@@ -92,13 +92,15 @@ describe("variants of the step in the runtime", () => {
   };
 
   for (const [title, { linear, ...options }] of Object.entries(cases)) {
-    it(`${title}: fused, in phases${linear ? " and over micro-batches" : ""} alike; a bad step changes nothing`, async () => {
+    it(`${title}: fused, lowered, in phases${linear ? " and over micro-batches" : ""} alike; a bad step changes nothing`, async () => {
       const path = join(folder, title.replace(/\W+/g, "_"));
       await patch(join(folder, "model.onnx"), path, { loss: { kind: "mse" }, ...options });
       const [fused, phases, micro] = [await open(path), await open(path, "phases"), await open(path)];
+      const lowered = await open(path, "fused", join(path, "lowered"));
       const start = fused.read(["first.weight"])["first.weight"]?.data as Float32Array;
       for (let t = 0; t < 6; t++) {
         const one = await fused.step([batchRows(t)]);
+        await lowered.step([batchRows(t)]);
         const other = await phases.step([batchRows(t)]);
         expect(one.wasSkipped || other.wasSkipped).to.equal(false);
         for (const [name, x] of Object.entries(one.diagnostics)) {
@@ -123,8 +125,9 @@ describe("variants of the step in the runtime", () => {
       const end = fused.read(["first.weight"])["first.weight"]?.data as Float32Array;
       expect(relativeError(end, start)).to.be.above(1e-3);
       near(fused, phases, 2e-5);
+      near(fused, lowered, 2e-5);
       if (linear) near(fused, micro, 2e-4);
-      const engines = linear ? [fused, phases, micro] : [fused, phases];
+      const engines = [fused, lowered, phases, ...(linear ? [micro] : [])];
       for (const engine of engines) {
         const before = engine.read(everything(engine));
         const bad = [batchRows(6, 0, 4), batchRows(6, 4, 8, NaN)];
