@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from export_hf import ExportError, export_network
+from export_hf import exit_code, export_network
 from graph_networks import ATOMS, BONDS, MoleculeGin, NodeGcn
 
 Tensors = dict[str, torch.Tensor]
@@ -77,12 +77,7 @@ def main() -> int:
     else:
         model = NodeGcn(options.features, options.width or 16, options.classes, options.dropout)
         traced, *others = (citations(n, options.features, n) for n in (6, 9, 13))
-    try:
-        export_network(model, traced, others, AXES[options.network], options.out)
-    except (ExportError, OSError, ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: export_network(model, traced, others, AXES[options.network], options.out))
 
 
 if __name__ == "__main__":

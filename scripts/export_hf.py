@@ -29,7 +29,7 @@ import sys
 import tempfile
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -496,24 +496,28 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    options = arguments()
+def exit_code(work: Callable[[], object]) -> int:
+    """0 where `work` came to its end; 1 where it failed, which standard error tells in one line."""
     try:
-        if options.config is not None:
-            model = random_model(options.config, options.seed, options.labels)
-        else:
-            torch.manual_seed(options.seed)  # a classification head that the checkpoint lacks is drawn
-            model = load_model(options.model, options.labels)
-        source = options.tokenizer or options.model
-        tokenizer = None if source is None else load_tokenizer(source)
-        export_classifier(model, options.out, exporter=options.exporter, opset=options.opset, mode=options.mode)
-        if tokenizer is not None:
-            tokenizer.save(str(options.out / "tokenizer.json"))
+        work()
     except (ExportError, OSError, ValueError, RuntimeError) as error:
         print(f"error: {textwrap.shorten(str(error), 500)}", file=sys.stderr)
         return 1
     return 0
 
 
+def export_from(options: argparse.Namespace) -> None:
+    if options.config is not None:
+        model = random_model(options.config, options.seed, options.labels)
+    else:
+        torch.manual_seed(options.seed)  # a classification head that the checkpoint lacks is drawn
+        model = load_model(options.model, options.labels)
+    source = options.tokenizer or options.model
+    tokenizer = None if source is None else load_tokenizer(source)
+    export_classifier(model, options.out, exporter=options.exporter, opset=options.opset, mode=options.mode)
+    if tokenizer is not None:
+        tokenizer.save(str(options.out / "tokenizer.json"))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: export_from(arguments())))

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from pathlib import Path
 
 import torch
 from transformers import BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from export_hf import ExportError, export_classifier, load_tokenizer
+from export_hf import exit_code, export_classifier, load_tokenizer
 
 
 class MeanPooledClassifier(BertPreTrainedModel):
@@ -40,28 +39,26 @@ class MeanPooledClassifier(BertPreTrainedModel):
         )
 
 
-def main() -> int:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Export a sentence encoder as a classifier over the mean of its tokens.")
     parser.add_argument("--model", required=True, metavar="ID", help="model id, or a folder written by save_pretrained")
     parser.add_argument("--layers", type=int, help="keep the first ones (default: all)")
     parser.add_argument("--labels", type=int, required=True, help="number of labels; 1 for a score")
     parser.add_argument("--seed", type=int, default=0, help="seed of the head's weights (default 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def export_from(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     kept = {} if options.layers is None else {"num_hidden_layers": options.layers}
-    try:
-        model = MeanPooledClassifier.from_pretrained(
-            options.model, attn_implementation="eager", dtype=torch.float32, num_labels=options.labels, **kept
-        )
-        tokenizer = load_tokenizer(options.model)
-        export_classifier(model, options.out, mode="train")
-        tokenizer.save(str(options.out / "tokenizer.json"))
-    except (ExportError, OSError, ValueError, RuntimeError) as error:
-        print(f"error: {textwrap.shorten(str(error), 500)}", file=sys.stderr)
-        return 1
-    return 0
+    model = MeanPooledClassifier.from_pretrained(
+        options.model, attn_implementation="eager", dtype=torch.float32, num_labels=options.labels, **kept
+    )
+    tokenizer = load_tokenizer(options.model)
+    export_classifier(model, options.out, mode="train")
+    tokenizer.save(str(options.out / "tokenizer.json"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: export_from(arguments())))

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from transformers import ViTConfig, ViTForImageClassification
 
-from export_hf import ExportError, export_network
+from export_hf import exit_code, export_network
 from residual_networks import ResNet, WideResNet
 
 
@@ -86,12 +86,7 @@ def main() -> int:
     torch.manual_seed(options.seed)
     draw = torch.Generator().manual_seed(1)
     traced, *others = ({"x": torch.randn(n, 3, options.size, options.size, generator=draw)} for n in (2, 1, 3))
-    try:
-        export_network(build(options), traced, others, {"x": {0: "batch"}}, options.out)
-    except (ExportError, OSError, ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: export_network(build(options), traced, others, {"x": {0: "batch"}}, options.out))
 
 
 if __name__ == "__main__":
